@@ -1,0 +1,122 @@
+"""What a backend is: somewhere that evaluations run.
+
+An ``Experiment`` says what is measured, independent of any device. An ``Evaluation`` asks for
+it at one or more points. A ``Backend`` answers with one ``Outcome`` per evaluation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+from efaas.model.job import Usage
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from efaas.backends.experiment import Experiment
+    from efaas.backends.warm_cache import WarmCache
+    from efaas.model.calibration import Calibration
+    from efaas.model.profile import CircuitProfile
+
+__all__ = ["Backend", "Estimates", "Evaluation", "Outcome", "Samples"]
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """An experiment at one or more points.
+
+    Attributes:
+        experiment: What is measured.
+        angles: Angle slots of the experiment, one row per point, shape ``(points, slots)``, finite.
+        shots: Shots of each measurement setting, or None for the exact noisy expectation.
+        seeds: One 128-bit seed per point; the point's result is a function of it, of the
+            angles and of the calibration, and of nothing else.
+        wanted: For each point the indices of the observables to estimate; None for all of them
+            at every point.
+    """
+
+    experiment: Experiment
+    angles: NDArray[np.float64]
+    shots: int | None
+    seeds: tuple[int, ...]
+    wanted: tuple[tuple[int, ...], ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Estimates:
+    """Expectation values.
+
+    Attributes:
+        evs: Shape ``(points, observables)``; NaN where an observable was not wanted.
+        stds: Standard errors of ``evs``, same shape; 0 for exact expectations.
+    """
+
+    evs: NDArray[np.float64]
+    stds: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Samples:
+    """Measured bits.
+
+    Attributes:
+        registers: For each classical register, in the circuit's order, the packed outcomes as
+            Qiskit's ``BitArray`` holds them: ``uint8`` of shape ``(points, shots, bytes)``.
+        num_bits: Width of each register.
+    """
+
+    registers: dict[str, NDArray[np.uint8]]
+    num_bits: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to one evaluation.
+
+    Attributes:
+        value: Its estimates or samples.
+        usage: What it cost.
+        calibration_id: The calibration it ran under.
+    """
+
+    value: Estimates | Samples
+    usage: Usage
+    calibration_id: str | None = None
+
+
+@runtime_checkable
+class Backend(Protocol):
+    """Somewhere that evaluations run. All methods may be called from any thread.
+
+    Attributes:
+        name: Unique within a scheduler.
+        num_qubits: Width of the device.
+        cache: Its warm calibration cache.
+    """
+
+    name: str
+    num_qubits: int
+    cache: WarmCache
+
+    def calibration(self) -> Calibration:
+        """The calibration that a run starting now would use."""
+        ...
+
+    def profile(self, experiment: Experiment) -> CircuitProfile:
+        """The experiment as compiled for this backend; compiles it if it is cold.
+
+        Raises:
+            CircuitError: This backend can never run it.
+        """
+        ...
+
+    def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
+        """Run the evaluations in one round: one outcome, or error, for each, in order."""
+        ...
+
+    def close(self) -> None:
+        """Release what the backend holds; it may be called twice."""
+        ...

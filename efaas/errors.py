@@ -1,0 +1,175 @@
+"""Every error that efaas raises on purpose.
+
+The tree::
+
+    EfaasError
+    ├── InputError(ValueError)            what was passed in cannot be used
+    │   ├── UnknownBackendError           no backend of that name
+    │   ├── CircuitError                  the circuit cannot run on any backend here
+    │   │   ├── CircuitTooWideError       more qubits than every device has
+    │   │   ├── UnsupportedGateError      a gate that the device cannot run
+    │   │   ├── MeasurementError          measurements missing, or where none may be
+    │   │   └── ResourceLimitError        does not fit into the memory of this machine
+    │   ├── ParameterError                values of the wrong length, NaN, infinite, unbound
+    │   ├── ObservableError               wrong width, complex coefficients
+    │   ├── ShotsError                    shots or precision out of range
+    │   ├── GradientError                 the parameter-shift rule does not apply to a gate
+    │   └── OptimizerError                unknown method, contradictory arguments
+    ├── ClosedError(RuntimeError)         the session or scheduler is closed
+    ├── DeadlockError(RuntimeError)       waiting here could never end
+    ├── JobFailedError(RuntimeError)      every attempt of a job failed
+    └── InvariantError(AssertionError)    a bug in efaas itself; please report it
+
+Waiting for a cancelled job raises ``concurrent.futures.CancelledError``, as the
+standard library's futures do; ``BranchRolledBack`` is its subclass for a step
+that goes on submitting after its speculative branch was rolled back.
+"""
+
+from __future__ import annotations
+
+from concurrent.futures import CancelledError
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from efaas.model.job import AttemptRecord
+
+__all__ = [
+    "BranchRolledBack",
+    "CircuitError",
+    "CircuitTooWideError",
+    "ClosedError",
+    "DeadlockError",
+    "EfaasError",
+    "GradientError",
+    "InputError",
+    "InvariantError",
+    "JobFailedError",
+    "MeasurementError",
+    "ObservableError",
+    "OptimizerError",
+    "ParameterError",
+    "ResourceLimitError",
+    "ShotsError",
+    "UnknownBackendError",
+    "UnsupportedGateError",
+]
+
+
+class EfaasError(Exception):
+    """Base of every error that efaas raises on purpose."""
+
+
+class InputError(EfaasError, ValueError):
+    """Something passed in cannot be used; the message says what was expected."""
+
+
+class UnknownBackendError(InputError):
+    """No backend of that name.
+
+    Attributes:
+        name: What was asked for.
+        close_matches: Known names that resemble it, best first.
+    """
+
+    def __init__(self, message: str, *, name: str, close_matches: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.name = name
+        self.close_matches = tuple(close_matches)
+
+
+class CircuitError(InputError):
+    """The circuit cannot run on any of the backends at hand."""
+
+
+class CircuitTooWideError(CircuitError):
+    """The circuit has more qubits than the widest backend.
+
+    Attributes:
+        num_qubits: The circuit's width.
+        available: The widest backend's number of qubits.
+    """
+
+    def __init__(self, message: str, *, num_qubits: int, available: int) -> None:
+        super().__init__(message)
+        self.num_qubits = num_qubits
+        self.available = available
+
+
+class UnsupportedGateError(CircuitError):
+    """The circuit holds a gate that the device cannot run.
+
+    Attributes:
+        gate: The gate's name, where it is known.
+    """
+
+    def __init__(self, message: str, *, gate: str | None = None) -> None:
+        super().__init__(message)
+        self.gate = gate
+
+
+class MeasurementError(CircuitError):
+    """A sampled circuit measures nothing, or an estimated one ends in measurements."""
+
+
+class ResourceLimitError(CircuitError):
+    """Simulating the circuit would not fit into the memory of this machine."""
+
+
+class ParameterError(InputError):
+    """Parameter values of the wrong shape, not finite, or missing."""
+
+
+class ObservableError(InputError):
+    """An observable of the wrong width or with complex coefficients."""
+
+
+class ShotsError(InputError):
+    """A number of shots or a precision outside its range."""
+
+
+class GradientError(InputError):
+    """The two-term parameter-shift rule does not hold for a gate.
+
+    Attributes:
+        gate: The gate's name.
+    """
+
+    def __init__(self, message: str, *, gate: str | None = None) -> None:
+        super().__init__(message)
+        self.gate = gate
+
+
+class OptimizerError(InputError):
+    """An unknown method, or arguments that contradict each other."""
+
+
+class ClosedError(EfaasError, RuntimeError):
+    """The session or scheduler was closed before this call."""
+
+
+class DeadlockError(EfaasError, RuntimeError):
+    """Waiting at this place could never end, so the wait is refused."""
+
+
+class JobFailedError(EfaasError, RuntimeError):
+    """Every attempt of a job failed; ``__cause__`` is the last attempt's error.
+
+    Attributes:
+        job_id: The job.
+        attempts: One record per attempt, in order.
+    """
+
+    def __init__(self, message: str, *, job_id: int, attempts: Sequence[AttemptRecord]) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+        self.attempts = tuple(attempts)
+
+
+class InvariantError(EfaasError, AssertionError):
+    """The scheduler's bookkeeping is inconsistent: a bug in efaas."""
+
+
+class BranchRolledBack(EfaasError, CancelledError):
+    """A step submitted work from a speculative branch that was rolled back."""

@@ -1,0 +1,1 @@
+"""Frozen values that every layer above speaks in; nothing here does I/O."""

@@ -1,0 +1,119 @@
+"""A job, what it needs, what it used, and what happened to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+__all__ = [
+    "CPU",
+    "AttemptRecord",
+    "Demand",
+    "Job",
+    "JobSnapshot",
+    "JobState",
+    "Timeline",
+    "Usage",
+]
+
+CPU = "cpu"
+"""The place where classical steps run; every other place is a backend's name."""
+
+
+class JobState(StrEnum):
+    """Where a job stands in its life."""
+
+    QUEUED = "queued"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Predicted service of a job, in seconds of each resource."""
+
+    qpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Measured service of an attempt, in seconds of each resource."""
+
+    qpu_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the scheduler knows of one submission.
+
+    Attributes:
+        id: Unique within a scheduler and increasing in order of submission.
+        session_id: The session that submitted it.
+        tenant: Who is charged for it.
+        places: Where it may run: backend names, or ``(CPU,)`` for a classical step.
+        loop_id: The loop it belongs to, or None. All jobs of a loop run on one backend.
+        speculative: Whether it hangs on a guess.
+        demand: Its predicted service.
+    """
+
+    id: int
+    session_id: int
+    tenant: str
+    places: tuple[str, ...]
+    loop_id: str | None = None
+    speculative: bool = False
+    demand: Demand = Demand()
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptRecord:
+    """One run of a job on one backend.
+
+    Attributes:
+        backend: Where it ran.
+        dispatched_at: When it was handed over, in the clock's seconds.
+        first_shot_at: When it began to run there, or None if it never did.
+        finished_at: When it ended, or None while it runs.
+        error: What went wrong, or None.
+    """
+
+    backend: str
+    dispatched_at: float
+    first_shot_at: float | None = None
+    finished_at: float | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The instants of a job's life, in the clock's seconds; None until they come."""
+
+    submitted_at: float
+    queued_at: float | None = None
+    dispatched_at: float | None = None
+    first_shot_at: float | None = None
+    finished_at: float | None = None
+
+    @property
+    def queue_seconds(self) -> float | None:
+        """Time between submission and dispatch, or None before it."""
+        return None if self.dispatched_at is None else self.dispatched_at - self.submitted_at
+
+
+@dataclass(frozen=True, slots=True)
+class JobSnapshot:
+    """What had happened to a job when it was looked at; it does not change afterwards."""
+
+    id: int
+    state: JobState
+    backend: str | None
+    calibration_id: str | None
+    speculative: bool
+    loop_id: str | None
+    attempts: tuple[AttemptRecord, ...]
+    timeline: Timeline
+    usage: Usage
