@@ -1,3 +1,64 @@
-"""Variational quantum programs that converge in a fraction of the time on the same devices."""
+"""Variational quantum programs that converge in a fraction of the time on the same devices.
+
+Example:
+    >>> import efaas
+    >>> with efaas.EFSession("aer", seed=7) as session:
+    ...     session.call(sum, [1, 2, 3]).result()
+    6
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from efaas import backends, errors, optimize, primitives
+    from efaas.errors import EfaasError
+    from efaas.future import QuantumFuture
+    from efaas.objective import Objective
+    from efaas.optimize import SpeculationReport, minimize
+    from efaas.session import EFScheduler, EFSession
+
+__all__ = [
+    "EFScheduler",
+    "EFSession",
+    "EfaasError",
+    "Objective",
+    "QuantumFuture",
+    "SpeculationReport",
+    "__version__",
+    "backends",
+    "errors",
+    "minimize",
+    "optimize",
+    "primitives",
+]
 
 __version__ = "0.1.0"
+
+# Where each name lives. It is imported when it is first used, so that `import efaas` stays quick.
+_HOMES = {
+    "EFScheduler": "efaas.session",
+    "EFSession": "efaas.session",
+    "EfaasError": "efaas.errors",
+    "Objective": "efaas.objective",
+    "QuantumFuture": "efaas.future",
+    "SpeculationReport": "efaas.optimize",
+    "minimize": "efaas.optimize",
+}
+_MODULES = ("backends", "errors", "optimize", "primitives")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULES:
+        return importlib.import_module(f"efaas.{name}")
+    if name not in _HOMES:
+        raise AttributeError(f"module 'efaas' has no attribute {name!r}")
+    value = getattr(importlib.import_module(_HOMES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

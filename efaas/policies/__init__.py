@@ -1,0 +1,1 @@
+"""Pure decisions: who goes first, and where. Values in, values out."""

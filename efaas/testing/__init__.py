@@ -1,0 +1,8 @@
+"""Public fakes and contract suites, for tests of what is built on efaas."""
+
+from __future__ import annotations
+
+from efaas.testing.fake_backend import FakeBackend
+from efaas.testing.manual import ManualJob, ManualScope
+
+__all__ = ["FakeBackend", "ManualJob", "ManualScope"]

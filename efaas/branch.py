@@ -1,0 +1,188 @@
+"""The tree of speculative branches: which work hangs on which guess.
+
+Every session has one tree. Its root is the true trajectory, always committed; a branch below it
+stands for one guessed value. Work submitted while a branch is current hangs on that branch. A
+branch ends committed (the guess was right: its work becomes its parent's) or rolled back (its
+work, and that of every branch below it, is withdrawn).
+
+How often a point was asked for is counted here too, since a rolled-back branch must leave no
+trace in those counts: the n-th evaluation of a point has the n-th random seed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Hashable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from efaas.errors import BranchRolledBack
+
+if TYPE_CHECKING:
+    from efaas.future import QuantumFuture
+
+__all__ = ["Branch", "BranchState", "current_branch", "entered"]
+
+
+class BranchState(Enum):
+    """Where a branch stands."""
+
+    OPEN = "open"
+    COMMITTED = "committed"
+    ROLLED_BACK = "rolled back"
+
+
+class Branch:
+    """A node of the tree. All methods may be called from any thread."""
+
+    __slots__ = ("_children", "_counts", "_futures", "_lock", "_parent", "_state")
+
+    def __init__(self, parent: Branch | None = None) -> None:
+        """A new branch below ``parent``, or a new tree.
+
+        Raises:
+            BranchRolledBack: ``parent`` was rolled back.
+        """
+        self._parent = parent
+        self._state = BranchState.COMMITTED if parent is None else BranchState.OPEN
+        self._lock = threading.RLock() if parent is None else parent._lock
+        self._children: set[Branch] = set()
+        self._futures: set[QuantumFuture[Any]] = set()
+        self._counts: Counter[Hashable] = Counter()
+        if parent is not None:
+            with self._lock:
+                parent.require_alive()
+                parent._children.add(self)
+
+    @property
+    def state(self) -> BranchState:
+        """Open, committed or rolled back, by its own guess; see ``is_speculative`` for all."""
+        return self._state
+
+    @property
+    def is_speculative(self) -> bool:
+        """Whether any guess between this branch and the root is still open."""
+        node: Branch | None = self
+        while node is not None:
+            if node._state is not BranchState.COMMITTED:
+                return True
+            node = node._parent
+        return False
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """Held, it keeps the whole tree from changing."""
+        return self._lock
+
+    def require_alive(self) -> None:
+        """Raise ``BranchRolledBack`` if this branch or one above it was rolled back."""
+        node: Branch | None = self
+        while node is not None:
+            if node._state is BranchState.ROLLED_BACK:
+                raise BranchRolledBack(
+                    "this step ran on a guess that turned out wrong; what it submits is dropped"
+                )
+            node = node._parent
+
+    def attach(self, future: QuantumFuture[Any]) -> None:
+        """Hang a future on this branch; forgotten as soon as nothing can withdraw it any more."""
+        if self._parent is not None:
+            with self._lock:
+                if self.is_speculative:
+                    self._futures.add(future)
+
+    def next_occurrence(self, key: Hashable) -> int:
+        """How often ``key`` has been asked for on the way to here, this time included."""
+        with self._lock:
+            occurrence = 1
+            node: Branch | None = self
+            while node is not None:
+                occurrence += node._counts.get(key, 0)
+                node = node._parent
+            self._committed_into()._counts[key] += 1
+            return occurrence
+
+    def commit(self) -> list[QuantumFuture[Any]]:
+        """The guess was right. Returns the futures that are no longer speculative."""
+        with self._lock:
+            if self._state is not BranchState.OPEN or self._parent is None:
+                return []
+            self._state = BranchState.COMMITTED
+            self._committed_into()._counts.update(self._counts)
+            self._counts.clear()
+            if self.is_speculative:
+                return []
+            promoted: list[QuantumFuture[Any]] = []
+            self._parent._children.discard(self)
+            self._dissolve_into(self._parent, promoted)
+            return promoted
+
+    def roll_back(self) -> list[QuantumFuture[Any]]:
+        """The guess was wrong. Returns the futures of the whole subtree, to be withdrawn."""
+        with self._lock:
+            if self._state is not BranchState.OPEN or self._parent is None:
+                return []
+            self._state = BranchState.ROLLED_BACK
+            self._parent._children.discard(self)
+            withdrawn: list[QuantumFuture[Any]] = []
+            self._collect_all(withdrawn)
+            return withdrawn
+
+    def open_branches(self) -> list[Branch]:
+        """The topmost open branches below this one."""
+        with self._lock:
+            found: list[Branch] = []
+            for child in self._children:
+                if child._state is BranchState.OPEN:
+                    found.append(child)
+                else:
+                    found.extend(child.open_branches())
+            return found
+
+    def _committed_into(self) -> Branch:
+        """The nearest branch, itself included, that is open or the root: it keeps the counts."""
+        node = self
+        while node._state is BranchState.COMMITTED and node._parent is not None:
+            node = node._parent
+        return node
+
+    def _dissolve_into(self, trunk: Branch, promoted: list[QuantumFuture[Any]]) -> None:
+        """Give this branch's futures up as committed, and its open branches to ``trunk``."""
+        promoted.extend(self._futures)
+        self._futures.clear()
+        for child in self._children:
+            if child._state is BranchState.COMMITTED:
+                child._dissolve_into(trunk, promoted)
+            else:
+                child._parent = trunk
+                trunk._children.add(child)
+        self._children.clear()
+
+    def _collect_all(self, into: list[QuantumFuture[Any]]) -> None:
+        into.extend(self._futures)
+        self._futures.clear()
+        for child in self._children:
+            child._collect_all(into)
+        self._children.clear()
+
+
+_current: ContextVar[Branch | None] = ContextVar("efaas_branch", default=None)
+
+
+def current_branch(root: Branch) -> Branch:
+    """The branch that the running step hangs on, if it is one of ``root``'s tree; else ``root``."""
+    branch = _current.get()
+    return branch if branch is not None and branch._lock is root._lock else root
+
+
+@contextmanager
+def entered(branch: Branch) -> Iterator[None]:
+    """Make ``branch`` current for what this thread submits inside the block."""
+    token = _current.set(branch)
+    try:
+        yield
+    finally:
+        _current.reset(token)

@@ -1,0 +1,239 @@
+"""A session's side of the dispatcher: what its futures need, and what it still waits for."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from efaas.branch import Branch, current_branch, entered
+from efaas.dispatch.ticket import Ticket
+from efaas.errors import BranchRolledBack, ClosedError
+from efaas.future import QuantumFuture
+from efaas.model.job import CPU, Demand, Job
+
+if TYPE_CHECKING:
+    from efaas.backends.protocol import Evaluation, Outcome
+    from efaas.dispatch.dispatcher import Dispatcher
+    from efaas.model.job import JobSnapshot
+
+__all__ = ["Request", "SessionScope"]
+
+_NOTHING = nullcontext()
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An evaluation to submit.
+
+    Attributes:
+        evaluation: What to run.
+        place: The backend that its loop is pinned to.
+        loop_id: The loop.
+        convert: Makes the future's value of the outcome; the outcome itself if None.
+    """
+
+    evaluation: Evaluation
+    place: str
+    loop_id: str
+    convert: Callable[[Outcome], Any] | None = None
+
+
+class SessionScope:
+    """Submits on behalf of one session, and keeps count of what is unfinished.
+
+    Attributes:
+        root: The root of the session's speculation tree.
+        hits: Guesses that came true.
+        misses: Values for which no guess came true.
+    """
+
+    def __init__(self, dispatcher: Dispatcher, *, session_id: int, tenant: str) -> None:
+        self.root = Branch()
+        self.hits = 0
+        self.misses = 0
+        self._dispatcher = dispatcher
+        self._session_id = session_id
+        self._tenant = tenant
+        self._lock = threading.Lock()
+        self._finished = threading.Condition(self._lock)
+        self._unfinished: set[Future[Any]] = set()
+        self._is_closing = False
+
+    def submit(self, requests: Callable[[Branch], Sequence[Request]]) -> list[QuantumFuture[Any]]:
+        """Queue the evaluations of one round on the current branch.
+
+        Args:
+            requests: Given the branch that they will hang on, makes the requests; the tree
+                cannot change meanwhile.
+
+        Raises:
+            ClosedError: The session is closed.
+            BranchRolledBack: The current branch was rolled back.
+        """
+        branch = current_branch(self.root)
+        with branch.lock:
+            branch.require_alive()
+            self._require_open()
+            tickets = [
+                self._ticket(
+                    branch,
+                    place=request.place,
+                    work=request.evaluation,
+                    convert=request.convert,
+                    loop_id=request.loop_id,
+                    points=len(request.evaluation.seeds),
+                )
+                for request in requests(branch)
+            ]
+            self._queue(tickets)
+        return [ticket.future for ticket in tickets]
+
+    def call(self, fn: Callable[..., Any], args: Sequence[Any]) -> QuantumFuture[Any]:
+        """The future of ``fn(*args)``, run as a classical step on the current branch.
+
+        Raises:
+            ClosedError: The session is closed.
+            BranchRolledBack: The current branch was rolled back.
+        """
+        return self._submit_step(fn, args, current_branch(self.root))
+
+    def run_step(
+        self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
+    ) -> QuantumFuture[Any]:
+        """As ``call`` on a given branch; where that is refused, the future says so."""
+        try:
+            return self._submit_step(fn, args, branch)
+        except BranchRolledBack:
+            refused: QuantumFuture[Any] = QuantumFuture(self)
+            refused.cancel()
+            return refused
+        except ClosedError as error:
+            refused = QuantumFuture(self)
+            refused.set_exception(error)
+            return refused
+
+    def register(self, future: QuantumFuture[Any], branch: Branch) -> None:
+        """Count a derived future as unfinished work of the session."""
+        with branch.lock:
+            branch.require_alive()
+            self._require_open()
+            branch.attach(future)
+        self._track(future)
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """Entered by a thread that is about to block; a step gives its CPU slot back meanwhile."""
+        self._dispatcher.refuse_deadlock()
+        return self._dispatcher.paused_step() if self._dispatcher.is_own_thread() else _NOTHING
+
+    def settle(
+        self,
+        *,
+        promoted: Iterable[QuantumFuture[Any]] = (),
+        withdrawn: Iterable[QuantumFuture[Any]] = (),
+        is_hit: bool | None = None,
+    ) -> None:
+        """Promote and withdraw jobs, and count a guess that came true or not."""
+        job_ids = [future.ticket.job.id for future in promoted if future.ticket is not None]
+        if job_ids:
+            self._dispatcher.promote(job_ids)
+        for future in withdrawn:
+            future.cancel()
+        if is_hit is not None:
+            with self._lock:
+                self.hits += is_hit
+                self.misses += not is_hit
+
+    def withdraw(self, future: QuantumFuture[Any]) -> None:
+        """Take the job of a cancelled future out of the queue."""
+        if future.ticket is not None:
+            self._dispatcher.cancel((future.ticket.job.id,))
+
+    def close(self, *, cancel: bool, timeout: float | None = None) -> None:
+        """Refuse new work, and wait until nothing of the session is unfinished.
+
+        Args:
+            cancel: Withdraw what is queued instead of waiting for it.
+            timeout: Most seconds to wait; None waits as long as it takes.
+        """
+        with self._lock:
+            self._is_closing = True
+        for branch in self.root.open_branches():
+            self.settle(withdrawn=branch.roll_back())
+        if cancel:
+            with self._lock:
+                unfinished = list(self._unfinished)
+            for future in unfinished:
+                future.cancel()
+        with self._finished:
+            self._finished.wait_for(lambda: not self._unfinished, timeout)
+
+    def _submit_step(
+        self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
+    ) -> QuantumFuture[Any]:
+        context = copy_context()
+
+        def step() -> Any:
+            with entered(branch):
+                return fn(*args)
+
+        with branch.lock:
+            branch.require_alive()
+            self._require_open()
+            ticket = self._ticket(branch, place=CPU, work=lambda: context.run(step))
+            self._queue((ticket,))
+        return ticket.future
+
+    def _queue(self, tickets: Sequence[Ticket]) -> None:
+        try:
+            self._dispatcher.submit(tickets)
+        except ClosedError:
+            for ticket in tickets:
+                ticket.future.cancel()
+            raise
+
+    def _ticket(
+        self,
+        branch: Branch,
+        *,
+        place: str,
+        work: Evaluation | Callable[[], Any],
+        convert: Callable[[Outcome], Any] | None = None,
+        loop_id: str | None = None,
+        points: int = 0,
+    ) -> Ticket:
+        future: QuantumFuture[Any] = QuantumFuture(self)
+        job = Job(
+            id=self._dispatcher.next_job_id(),
+            session_id=self._session_id,
+            tenant=self._tenant,
+            places=(place,),
+            loop_id=loop_id,
+            speculative=branch.is_speculative,
+            demand=Demand(),
+        )
+        ticket = Ticket(job, future, work, convert, self._dispatcher.now(), points)
+        future.ticket = ticket
+        branch.attach(future)
+        self._track(future)
+        return ticket
+
+    def _require_open(self) -> None:
+        """Once closing, only what committed work itself goes on to submit is let in."""
+        if self._is_closing and not self._dispatcher.is_own_thread():
+            raise ClosedError("the session is closed: open a new EFSession for more work")
+
+    def _track(self, future: QuantumFuture[Any]) -> None:
+        with self._lock:
+            self._unfinished.add(future)
+        future.add_done_callback(self._untrack)
+
+    def _untrack(self, future: Future[Any]) -> None:
+        with self._finished:
+            self._unfinished.discard(future)
+            if not self._unfinished:
+                self._finished.notify_all()

@@ -1,0 +1,94 @@
+"""The recorder: adds up what happened to each session's jobs, in memory that does not grow."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import Protocol
+
+from efaas.model.job import CPU, Job, JobState, Usage
+from efaas.observe.report import BackendTotals, SessionReport
+
+__all__ = ["FinishedJob", "Recorder"]
+
+
+class FinishedJob(Protocol):
+    """A job that has ended, as the dispatcher shows it."""
+
+    job: Job
+    state: JobState
+    where: str | None
+    points: int
+    speculative: bool
+    submitted_at: float
+    dispatched_at: float | None
+    finished_at: float | None
+    usage: Usage
+
+
+class Recorder:
+    """Sums of times and counts, per session. May be read from any thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._places: defaultdict[int, dict[str, _Sums]] = defaultdict(dict)
+
+    def job_finished(self, finished: FinishedJob) -> None:
+        """Add a job that has ended to its session's sums."""
+        if finished.where is None:
+            return  # cancelled before it went anywhere
+        with self._lock:
+            places = self._places[finished.job.session_id]
+            totals = places.get(finished.where)
+            if totals is None:
+                totals = places[finished.where] = _Sums()
+            totals.add(finished)
+
+    def report(self, session_id: int, *, seconds: float, hits: int, misses: int) -> SessionReport:
+        """The sums of one session so far.
+
+        Args:
+            session_id: Which session.
+            seconds: How long it has been open.
+            hits: Guesses of ``speculate`` that came true.
+            misses: Values for which none did.
+        """
+        with self._lock:
+            places = {n: sums.totals() for n, sums in self._places.get(session_id, {}).items()}
+        return SessionReport(
+            seconds=seconds,
+            classical=places.pop(CPU, BackendTotals()),
+            backends=places,
+            hits=hits,
+            misses=misses,
+        )
+
+    def forget(self, session_id: int) -> None:
+        """Drop a session's sums."""
+        with self._lock:
+            self._places.pop(session_id, None)
+
+
+class _Sums:
+    """``BackendTotals`` while they grow."""
+
+    __slots__ = BackendTotals.__dataclass_fields__.keys()
+
+    def __init__(self) -> None:
+        self.jobs = self.evaluations = self.failed = self.cancelled = self.speculative = 0
+        self.queue_seconds = self.run_seconds = self.busy_seconds = 0.0
+
+    def add(self, finished: FinishedJob) -> None:
+        self.jobs += 1
+        if finished.state is JobState.DONE:
+            self.evaluations += finished.points
+        self.failed += finished.state is JobState.FAILED
+        self.cancelled += finished.state is JobState.CANCELLED
+        self.speculative += finished.speculative
+        self.busy_seconds += finished.usage.qpu_seconds + finished.usage.cpu_seconds
+        if finished.dispatched_at is not None and finished.finished_at is not None:
+            self.queue_seconds += finished.dispatched_at - finished.submitted_at
+            self.run_seconds += finished.finished_at - finished.dispatched_at
+
+    def totals(self) -> BackendTotals:
+        return BackendTotals(**{name: getattr(self, name) for name in self.__slots__})

@@ -1,0 +1,78 @@
+"""The report of a session: where the time went."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["BackendTotals", "SessionReport"]
+
+
+@dataclass(frozen=True, slots=True)
+class BackendTotals:
+    """Sums over the jobs that one place ran for one session.
+
+    Attributes:
+        jobs: Jobs that ended there.
+        evaluations: Points evaluated successfully.
+        failed: Jobs whose every attempt failed.
+        cancelled: Jobs cancelled after they were dispatched.
+        speculative: Jobs that were still speculative when they ended.
+        queue_seconds: Time that the jobs waited before dispatch.
+        run_seconds: Time between dispatch and end; jobs of one round each count its length.
+        busy_seconds: Time that the place computed.
+    """
+
+    jobs: int = 0
+    evaluations: int = 0
+    failed: int = 0
+    cancelled: int = 0
+    speculative: int = 0
+    queue_seconds: float = 0.0
+    run_seconds: float = 0.0
+    busy_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class SessionReport:
+    """What a session did so far; print it for a table.
+
+    Attributes:
+        seconds: How long the session has been open.
+        backends: Sums per backend.
+        classical: Sums over the classical steps.
+        hits: Guesses of ``speculate`` that came true.
+        misses: Values of ``speculate`` for which no guess came true.
+    """
+
+    seconds: float
+    backends: Mapping[str, BackendTotals] = field(default_factory=dict)
+    classical: BackendTotals = BackendTotals()
+    hits: int = 0
+    misses: int = 0
+
+    def __str__(self) -> str:
+        rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]
+        places = [*self.backends.items(), ("classical steps", self.classical)]
+        for name, totals in places:
+            share = 100 * totals.busy_seconds / self.seconds if self.seconds else 0.0
+            rows.append(
+                (
+                    name,
+                    f"{totals.jobs:,}",
+                    f"{totals.evaluations:,}",
+                    f"{totals.failed:,}",
+                    f"{totals.queue_seconds:.3f}",
+                    f"{totals.busy_seconds:.3f}",
+                    f"{share:.1f}",
+                )
+            )
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = [
+            "  ".join([row[0].ljust(widths[0]), *map(str.rjust, row[1:], widths[1:])])
+            for row in rows
+        ]
+        lines.insert(0, f"session open for {self.seconds:.2f} s")
+        if self.hits or self.misses:
+            lines.append(f"guesses: {self.hits} came true, {self.misses} did not")
+        return "\n".join(lines)

@@ -1,0 +1,116 @@
+"""Who goes first: the protocol of queue orders, and first come first served."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from efaas.model.job import Job
+
+__all__ = ["ORDERINGS", "FirstComeFirstServed", "Ordering"]
+
+
+class Ordering(Protocol):
+    """The queue of waiting jobs and the order in which they leave it."""
+
+    def add(self, job: Job) -> None:
+        """Queue a job; its class is ``job.speculative``, its places are ``job.places``."""
+        ...
+
+    def discard(self, job_id: int) -> Job | None:
+        """Take a job out of the queue wherever it stands; None if it was not there."""
+        ...
+
+    def take(self, place: str, limit: int) -> list[Job]:
+        """Remove and return the jobs that go next at ``place``: at most ``limit``, one class."""
+        ...
+
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        ...
+
+
+class FirstComeFirstServed:
+    """Committed before speculative; within a class in order of submission.
+
+    A promoted job keeps the turn that its submission gave it.
+    """
+
+    def __init__(self) -> None:
+        self._committed = _Lines()
+        self._speculative = _Lines()
+
+    def add(self, job: Job) -> None:
+        """Queue a job behind all that were submitted before it."""
+        (self._speculative if job.speculative else self._committed).add(job)
+
+    def discard(self, job_id: int) -> Job | None:
+        """Take a job out of the queue; None if it was not there."""
+        return self._committed.discard(job_id) or self._speculative.discard(job_id)
+
+    def take(self, place: str, limit: int) -> list[Job]:
+        """The oldest committed jobs that may run at ``place``, or else the speculative ones."""
+        return self._committed.take(place, limit) or self._speculative.take(place, limit)
+
+    def __len__(self) -> int:
+        """How many jobs wait."""
+        return len(self._committed) + len(self._speculative)
+
+
+class _Lines:
+    """Jobs of one class: a line for each set of places, sorted by job id."""
+
+    def __init__(self) -> None:
+        self._jobs: dict[int, Job] = {}
+        self._lines: dict[tuple[str, ...], list[int]] = {}
+
+    def add(self, job: Job) -> None:
+        self._jobs[job.id] = job
+        heapq.heappush(self._lines.setdefault(job.places, []), job.id)
+
+    def discard(self, job_id: int) -> Job | None:
+        job = self._jobs.pop(job_id, None)
+        if job is not None:
+            self._compact(job.places)
+        return job
+
+    def take(self, place: str, limit: int) -> list[Job]:
+        lines = [line for places, line in self._lines.items() if place in places]
+        taken: list[Job] = []
+        while len(taken) < limit:
+            heads = [line for line in lines if self._settle(line)]
+            if not heads:
+                break
+            job_id = heapq.heappop(min(heads, key=lambda line: line[0]))
+            taken.append(self._jobs.pop(job_id))
+        for job in taken:
+            if not self._lines.get(job.places, True):
+                del self._lines[job.places]
+        return taken
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    def _settle(self, line: list[int]) -> bool:
+        """Drop discarded jobs from the head of a line; whether anybody is left in it."""
+        while line and line[0] not in self._jobs:
+            heapq.heappop(line)
+        return bool(line)
+
+    def _compact(self, places: tuple[str, ...]) -> None:
+        """Keep the discarded ids in a line fewer than the waiting ones."""
+        line = self._lines[places]
+        if len(line) > 32 + 2 * len(self._jobs) or not self._settle(line):
+            kept = [job_id for job_id in line if job_id in self._jobs]
+            if kept:
+                heapq.heapify(kept)
+                self._lines[places] = kept
+            else:
+                del self._lines[places]
+
+
+ORDERINGS: Mapping[str, Callable[[], Ordering]] = MappingProxyType({"fifo": FirstComeFirstServed})
+"""The queue orders, by the name that a scheduler is given."""

@@ -1,0 +1,42 @@
+"""What the scheduler asks to be done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeAlias
+
+__all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve"]
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """Start an attempt: send these jobs to this place in one round."""
+
+    attempt_id: int
+    place: str
+    job_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Resolve:
+    """The job's result is in: give it to whoever waits."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Fail:
+    """The job's last attempt failed: give its error to whoever waits."""
+
+    job_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The loop runs on this backend from now on."""
+
+    loop_id: str
+    place: str
+
+
+Action: TypeAlias = Dispatch | Resolve | Fail | Pin

@@ -1,0 +1,99 @@
+"""What can happen to the scheduler."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from efaas.model.job import Job
+
+__all__ = [
+    "AttemptEnded",
+    "Cancelled",
+    "Event",
+    "LoopClosed",
+    "LoopOpened",
+    "Promoted",
+    "StepPaused",
+    "StepResumed",
+    "Submitted",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """Jobs of one round were asked for."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelled:
+    """Nobody wants these jobs any more."""
+
+    job_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Promoted:
+    """The guess that these speculative jobs hung on came true."""
+
+    job_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptEnded:
+    """A backend answered, or failed as a whole.
+
+    Attributes:
+        attempt_id: The attempt.
+        failed_ids: Its jobs that got no result.
+        is_batch_failure: Whether the attempt failed as a whole, so that each of its jobs may
+            yet succeed alone.
+    """
+
+    attempt_id: int
+    failed_ids: tuple[int, ...] = ()
+    is_batch_failure: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class LoopOpened:
+    """A loop wants a backend; ``places`` are those that can run it."""
+
+    loop_id: str
+    places: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LoopClosed:
+    """A loop will submit nothing more."""
+
+    loop_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepPaused:
+    """A running classical step waits for another job, so its CPU slot is free meanwhile."""
+
+    attempt_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepResumed:
+    """A paused classical step goes on; it takes its slot back at once."""
+
+    attempt_id: int
+
+
+Event: TypeAlias = (
+    Submitted
+    | Cancelled
+    | Promoted
+    | AttemptEnded
+    | LoopOpened
+    | LoopClosed
+    | StepPaused
+    | StepResumed
+)

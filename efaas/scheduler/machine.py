@@ -1,0 +1,255 @@
+"""The scheduler: every decision about a job's life is made here, and nothing is done here.
+
+A job is queued, then running (perhaps twice), then gone. ``Scheduler.handle`` takes what
+happened and returns what to do about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from efaas.errors import InvariantError
+from efaas.policies.ordering import FirstComeFirstServed, Ordering
+from efaas.policies.placement import BackendLoad, LeastLoaded, Placement
+from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve
+from efaas.scheduler.events import (
+    AttemptEnded,
+    Cancelled,
+    Event,
+    LoopClosed,
+    LoopOpened,
+    Promoted,
+    StepPaused,
+    StepResumed,
+    Submitted,
+)
+
+if TYPE_CHECKING:
+    from efaas.model.job import Job
+
+__all__ = ["Place", "Scheduler"]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Somewhere that jobs run.
+
+    Attributes:
+        slots: Attempts that run there side by side; at least 1.
+        batch_limit: Most jobs in one attempt; at least 1.
+    """
+
+    slots: int = 1
+    batch_limit: int = 1
+
+
+@dataclass(slots=True)
+class _Running:
+    """An attempt under way: its jobs, and those of them that were cancelled meanwhile."""
+
+    place: str
+    jobs: dict[int, Job]
+    cancelled: set[int] = field(default_factory=set)
+    is_paused: bool = False
+
+
+class Scheduler:
+    """Decides which job runs where and when.
+
+    Example:
+        >>> from efaas.model.job import Job
+        >>> scheduler = Scheduler({"qpu": Place()})
+        >>> job = Job(id=1, session_id=1, tenant="ada", places=("qpu",))
+        >>> scheduler.handle(Submitted((job,)), now=0.0)
+        [Dispatch(attempt_id=1, place='qpu', job_ids=(1,))]
+        >>> scheduler.handle(AttemptEnded(1), now=2.0)
+        [Resolve(job_id=1)]
+    """
+
+    def __init__(
+        self,
+        places: Mapping[str, Place],
+        *,
+        ordering: Ordering | None = None,
+        placement: Placement | None = None,
+    ) -> None:
+        """Start with every place idle.
+
+        Args:
+            places: Where jobs run, by name.
+            ordering: Who goes first; first come first served by default.
+            placement: Where a new loop goes; the least loaded backend by default.
+        """
+        self._places = dict(places)
+        self._ordering = ordering or FirstComeFirstServed()
+        self._placement = placement or LeastLoaded()
+        self._busy = dict.fromkeys(self._places, 0)
+        self._queued: dict[int, Job] = {}
+        self._attempts: dict[int, _Running] = {}
+        self._attempt_of: dict[int, int] = {}
+        self._alone: set[int] = set()
+        self._pins: dict[str, str] = {}
+        self._last_attempt_id = 0
+        self._now = float("-inf")
+
+    def handle(self, event: Event, now: float) -> list[Action]:
+        """Take in what happened at ``now`` and return what to do, in order.
+
+        Args:
+            event: What happened.
+            now: The instant, in seconds; never earlier than in the call before.
+        """
+        self._now = max(self._now, now)
+        match event:
+            case Submitted():
+                return self._submitted(event)
+            case AttemptEnded():
+                return self._attempt_ended(event)
+            case Cancelled():
+                return self._cancelled(event)
+            case Promoted():
+                return self._promoted(event)
+            case LoopOpened():
+                return [Pin(event.loop_id, self._pin(event.loop_id, event.places))]
+            case LoopClosed():
+                self._pins.pop(event.loop_id, None)
+                return []
+            case StepPaused() | StepResumed():
+                return self._step_changed(event)
+
+    def check_invariants(self) -> None:
+        """Raise ``InvariantError`` if the bookkeeping contradicts itself."""
+        busy = dict.fromkeys(self._places, 0)
+        running: set[int] = set()
+        for attempt_id, attempt in self._attempts.items():
+            busy[attempt.place] += not attempt.is_paused
+            for job_id, job in attempt.jobs.items():
+                _require(self._attempt_of.get(job_id) == attempt_id, f"job {job_id} is lost")
+                _require(attempt.place in job.places, f"job {job_id} runs where it may not")
+                _require(job_id not in running, f"job {job_id} runs twice")
+                running.add(job_id)
+        _require(running == set(self._attempt_of), "a job that does not run has an attempt")
+        _require(busy == self._busy, f"slots in use are {busy}, the books say {self._busy}")
+        _require(running.isdisjoint(self._queued), "a running job waits in the queue")
+        _require(len(self._ordering) == len(self._queued), "queue and books differ in length")
+        _require(self._alone <= running | set(self._queued), "a finished job is remembered")
+        for place, spec in self._places.items():
+            if busy[place] < spec.slots:
+                idle_while = [job.id for job in self._queued.values() if place in job.places]
+                _require(not idle_while, f"{place} idles while jobs {idle_while[:5]} wait for it")
+
+    def _submitted(self, event: Submitted) -> list[Action]:
+        touched: dict[str, None] = {}
+        for job in event.jobs:
+            placed = job
+            if job.loop_id is not None:
+                placed = replace(job, places=(self._pin(job.loop_id, job.places),))
+            self._enqueue(placed)
+            touched.update(dict.fromkeys(placed.places))
+        return self._fill(touched)
+
+    def _cancelled(self, event: Cancelled) -> list[Action]:
+        for job_id in event.job_ids:
+            if self._queued.pop(job_id, None) is not None:
+                self._ordering.discard(job_id)
+                self._alone.discard(job_id)
+            elif job_id in self._attempt_of:
+                self._attempts[self._attempt_of[job_id]].cancelled.add(job_id)
+        return []
+
+    def _promoted(self, event: Promoted) -> list[Action]:
+        for job_id in event.job_ids:
+            if job_id in self._queued:
+                self._ordering.discard(job_id)
+                self._enqueue(replace(self._queued[job_id], speculative=False))
+            elif job_id in self._attempt_of:
+                attempt = self._attempts[self._attempt_of[job_id]]
+                attempt.jobs[job_id] = replace(attempt.jobs[job_id], speculative=False)
+        return []
+
+    def _attempt_ended(self, event: AttemptEnded) -> list[Action]:
+        attempt = self._attempts.pop(event.attempt_id)
+        self._busy[attempt.place] -= not attempt.is_paused
+        failed = set(event.failed_ids)
+        retry = event.is_batch_failure and len(attempt.jobs) > 1
+        actions: list[Action] = []
+        touched = {attempt.place: None}
+        for job_id, job in attempt.jobs.items():
+            del self._attempt_of[job_id]
+            if job_id in failed and retry and job_id not in attempt.cancelled:
+                self._alone.add(job_id)
+                self._enqueue(job)
+                touched.update(dict.fromkeys(job.places))
+                continue
+            self._alone.discard(job_id)
+            if job_id not in attempt.cancelled:
+                actions.append(Fail(job_id) if job_id in failed else Resolve(job_id))
+        return actions + self._fill(touched)
+
+    def _step_changed(self, event: StepPaused | StepResumed) -> list[Action]:
+        attempt = self._attempts.get(event.attempt_id)
+        is_paused = isinstance(event, StepPaused)
+        if attempt is None or attempt.is_paused == is_paused:
+            return []
+        attempt.is_paused = is_paused
+        self._busy[attempt.place] += -1 if is_paused else 1
+        return self._fill((attempt.place,))
+
+    def _pin(self, loop_id: str, places: tuple[str, ...]) -> str:
+        """The loop's backend: the one it has, or else the one that the placement chooses."""
+        pinned = self._pins.get(loop_id)
+        if pinned is not None and pinned in places:
+            return pinned
+        loops = list(self._pins.values())
+        loads = [BackendLoad(place, loops.count(place), self._load(place)) for place in places]
+        self._pins[loop_id] = self._placement.choose(loads)
+        return self._pins[loop_id]
+
+    def _load(self, place: str) -> int:
+        waiting = sum(job.places == (place,) for job in self._queued.values())
+        return waiting + sum(len(a.jobs) for a in self._attempts.values() if a.place == place)
+
+    def _enqueue(self, job: Job) -> None:
+        self._queued[job.id] = job
+        self._ordering.add(job)
+
+    def _fill(self, places: Mapping[str, None] | tuple[str, ...]) -> list[Action]:
+        """Start attempts wherever one of ``places`` has a free slot and a job for it."""
+        actions: list[Action] = []
+        for place in places:
+            spec = self._places[place]
+            while self._queued and self._busy[place] < spec.slots:
+                jobs = self._ordering.take(place, spec.batch_limit)
+                if not jobs:
+                    break
+                for batch in self._batches(jobs):
+                    if self._busy[place] < spec.slots:
+                        actions.append(self._start(place, batch))
+                    else:
+                        for job in batch:
+                            self._ordering.add(job)
+        return actions
+
+    def _batches(self, jobs: list[Job]) -> list[list[Job]]:
+        """Jobs that go together; one whose batch failed before goes alone."""
+        if self._alone.isdisjoint(job.id for job in jobs):
+            return [jobs]
+        together = [job for job in jobs if job.id not in self._alone]
+        return [[job] for job in jobs if job.id in self._alone] + ([together] if together else [])
+
+    def _start(self, place: str, jobs: list[Job]) -> Dispatch:
+        self._last_attempt_id += 1
+        attempt_id = self._last_attempt_id
+        self._attempts[attempt_id] = _Running(place, {job.id: job for job in jobs})
+        self._busy[place] += 1
+        for job in jobs:
+            del self._queued[job.id]
+            self._attempt_of[job.id] = attempt_id
+        return Dispatch(attempt_id, place, tuple(job.id for job in jobs))
+
+
+def _require(holds: bool, claim: str) -> None:
+    if not holds:
+        raise InvariantError(f"the scheduler is inconsistent: {claim}")

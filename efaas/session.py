@@ -1,0 +1,560 @@
+"""EFSession and EFScheduler: where a user comes in, and where the parts are put together."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+import threading
+import weakref
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from efaas.dispatch import Dispatcher, SessionScope
+from efaas.dispatch.scope import Request
+from efaas.errors import CircuitError, CircuitTooWideError, ClosedError, InputError, ShotsError
+from efaas.model.seeding import Stream
+from efaas.objective import Objective
+from efaas.observe import Recorder
+from efaas.policies.ordering import ORDERINGS
+from efaas.policies.placement import PLACEMENTS
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from efaas.backends.experiment import Experiment
+    from efaas.backends.protocol import Backend, Outcome
+    from efaas.branch import Branch
+    from efaas.future import QuantumFuture
+    from efaas.model.profile import CacheInfo, CircuitProfile
+    from efaas.observe import SessionReport
+    from efaas.primitives import SessionEstimator, SessionSampler
+
+__all__ = ["EFScheduler", "EFSession"]
+
+DEFAULT_BACKEND = "fake_torino"
+_CLOSE_SECONDS = 5.0  # how long a cancelled session waits for attempts that cannot be stopped
+
+
+class EFScheduler:
+    """Backends and classical slots that several sessions share.
+
+    Example:
+        >>> with EFScheduler(backends=["aer"]) as scheduler:
+        ...     with scheduler.session(tenant="ada", seed=1) as session:
+        ...         session.call(pow, 2, 5).result()
+        32
+    """
+
+    def __init__(
+        self,
+        backends: Any = DEFAULT_BACKEND,
+        *,
+        cpu_slots: int | None = None,
+        ordering: str = "fifo",
+        placement: str = "least-loaded",
+    ) -> None:
+        """Start the scheduler; nothing runs yet.
+
+        Args:
+            backends: A backend or several: the name of a fake device (``"fake_torino"``), ``"aer"``
+                for an ideal simulator, any fake device object, an ``AerSimulator``, or a backend
+                from ``efaas.backends``.
+            cpu_slots: Classical steps that run side by side; the machine's cores by default.
+            ordering: Who goes first; ``"fifo"``: committed before speculative, first come first
+                served within each.
+            placement: Where a new loop goes; ``"least-loaded"``.
+
+        Raises:
+            UnknownBackendError: No backend of that name.
+            InputError: No backend at all, two of one name, an unknown policy, or ``cpu_slots``
+                below 1.
+        """
+        slots = cpu_slots if cpu_slots is not None else os.cpu_count() or 1
+        if slots < 1:
+            raise InputError(f"cpu_slots must be at least 1, got {cpu_slots}")
+        order = _chosen("ordering", ordering, ORDERINGS)
+        place = _chosen("placement", placement, PLACEMENTS)
+        self._backends, self._owned = _resolved(backends)
+        self._recorder = Recorder()
+        self._dispatcher = Dispatcher(
+            self._backends,
+            cpu_slots=slots,
+            ordering=order(),
+            placement=place(),
+            recorder=self._recorder,
+        )
+        self._sessions: weakref.WeakSet[EFSession] = weakref.WeakSet()
+        self._session_ids = itertools.count(1)
+        self._finalizer = weakref.finalize(
+            self, _shut_down, self._dispatcher, tuple(self._owned), _CLOSE_SECONDS
+        )
+
+    @property
+    def backends(self) -> tuple[str, ...]:
+        """The names of the backends, in order."""
+        return tuple(self._backends)
+
+    def session(
+        self, *, tenant: str = "default", weight: float = 1.0, seed: int | None = None
+    ) -> EFSession:
+        """A session of this scheduler; closing it leaves the scheduler open.
+
+        Args:
+            tenant: Who its work is accounted to.
+            weight: The tenant's share relative to others; positive. It matters to fair orderings;
+                ``"fifo"`` has no shares.
+            seed: Fixes every random number of the session; drawn at random if None.
+
+        Raises:
+            ClosedError: The scheduler is closed.
+            InputError: ``weight`` is not positive and finite, or ``seed`` is negative.
+        """
+        return EFSession(scheduler=self, tenant=tenant, weight=weight, seed=seed)
+
+    def cache_info(self) -> CacheInfo:
+        """Counters of the warm calibration caches of all backends together."""
+        infos = [backend.cache.info() for backend in self._backends.values()]
+        return sum(infos[1:], start=infos[0])
+
+    def close(self, *, cancel: bool = False) -> None:
+        """Close every session, then end the threads. May be called twice.
+
+        Args:
+            cancel: Withdraw what is queued instead of waiting for it.
+        """
+        for session in list(self._sessions):
+            session.close(cancel=cancel)
+        if self._finalizer.detach() is not None:
+            timeout = _CLOSE_SECONDS if cancel else None
+            _shut_down(self._dispatcher, tuple(self._owned), timeout)
+
+    def __enter__(self) -> EFScheduler:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(cancel=kind is not None)
+
+    def __repr__(self) -> str:
+        return f"<EFScheduler over {', '.join(self._backends)}>"
+
+    def _attach(self, session: EFSession, tenant: str) -> tuple[int, SessionScope]:
+        if not self._finalizer.alive:
+            raise ClosedError("the scheduler is closed; open a new EFScheduler")
+        self._sessions.add(session)
+        session_id = next(self._session_ids)
+        scope = SessionScope(self._dispatcher, session_id=session_id, tenant=tenant)
+        return session_id, scope
+
+
+class EFSession:
+    """An open session: objectives, primitives and classical steps on warm, pinned backends.
+
+    Use it in a ``with`` block: leaving it waits for committed work, withdraws speculative work
+    and ends the threads; leaving it by an exception or Ctrl-C withdraws everything queued. May be
+    used from several threads.
+
+    Attributes:
+        seed: The seed in use; give it to another session to get the same numbers.
+        tenant: Who its work is accounted to.
+        weight: The tenant's share relative to others.
+    """
+
+    def __init__(
+        self,
+        backends: Any = None,
+        *,
+        seed: int | None = None,
+        tenant: str = "default",
+        weight: float = 1.0,
+        scheduler: EFScheduler | None = None,
+        cpu_slots: int | None = None,
+    ) -> None:
+        """Open a session.
+
+        Args:
+            backends: As for ``EFScheduler``; ``"fake_torino"`` by default. A scheduler of its own
+                is made for them.
+            seed: Fixes every random number of the session; non-negative. Drawn at random if None.
+            tenant: Who its work is accounted to.
+            weight: The tenant's share relative to others; positive.
+            scheduler: Share this scheduler instead of making one; then no ``backends``.
+            cpu_slots: Classical steps that run side by side; the machine's cores by default.
+
+        Raises:
+            UnknownBackendError: No backend of that name.
+            InputError: Another argument is out of its range, or both ``backends`` and
+                ``scheduler`` are given.
+        """
+        if scheduler is not None and (backends is not None or cpu_slots is not None):
+            raise InputError("a session takes either backends and cpu_slots, or a scheduler")
+        if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
+            raise InputError(f"weight must be positive and finite, got {weight!r}")
+        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+            raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
+        self.seed = secrets.randbits(64) if seed is None else int(seed)
+        self.tenant = tenant
+        self.weight = float(weight)
+        self._owns_scheduler = scheduler is None
+        self._scheduler = scheduler or EFScheduler(
+            DEFAULT_BACKEND if backends is None else backends, cpu_slots=cpu_slots
+        )
+        self._id, self._scope = self._scheduler._attach(self, tenant)
+        self._dispatcher = self._scheduler._dispatcher
+        self._opened_at = self._dispatcher.now()
+        self._lock = threading.Lock()
+        self._loops: dict[str, _Loop] = {}
+        self._objectives_of: dict[str, int] = {}
+        self._is_closed = False
+
+    # Quantum work.
+
+    def objective(
+        self, circuit: Any, observable: Any, *, shots: int | None = 4096
+    ) -> Objective:
+        """The expectation value of ``observable`` as a function of the circuit's parameters.
+
+        Args:
+            circuit: A parameterised ``QuantumCircuit`` without final measurements. An abstract
+                one is transpiled, and the observable laid out with it; one that is already ISA
+                for the backend is used as it is.
+            observable: A Hermitian ``SparsePauliOp``, or whatever Qiskit makes one of, as wide as
+                the circuit.
+            shots: Shots of each measurement setting, at least 1; None for the exact expectation
+                under the device's gate noise.
+
+        Raises:
+            CircuitError: No backend here can run the circuit.
+            ObservableError: The wrong width, or complex coefficients.
+            ShotsError: ``shots`` is below 1.
+            ClosedError: The session is closed.
+        """
+        from efaas.backends.experiment import Experiment
+
+        self._require_open()
+        _check_shots(shots)
+        experiment = Experiment.estimate(circuit, [observable])
+        with self._lock:
+            ordinal = self._objectives_of.get(experiment.fingerprint, 0) + 1
+            self._objectives_of[experiment.fingerprint] = ordinal
+        loop = self._loop(experiment, f"objective {experiment.fingerprint} {ordinal}")
+        return Objective(self, experiment, shots=shots, loop=loop.name, profile=loop.profile)
+
+    def estimate(self, *pub: Any, precision: float | None = None) -> QuantumFuture[Any]:
+        """The future of one estimator pub's ``PubResult``.
+
+        Args:
+            pub: An ``EstimatorPub``, a tuple that Qiskit makes one of, or the tuple's parts:
+                ``estimate(circuit, observables, parameter_values, precision)``.
+            precision: Standard error to aim at, for a pub that names none; 0 for exact
+                expectations. 1/64 (4096 shots) by default.
+
+        Raises:
+            InputError: The pub cannot be used; the kind of error says why.
+            ClosedError: The session is closed.
+        """
+        from efaas.primitives.pubs import estimator_request
+
+        self._require_open()
+        return self._submit_request(estimator_request(_one_pub(pub), precision))
+
+    def sample(self, *pub: Any, shots: int | None = None) -> QuantumFuture[Any]:
+        """The future of one sampler pub's ``SamplerPubResult``.
+
+        Args:
+            pub: A ``SamplerPub``, a circuit, a tuple that Qiskit makes a pub of, or the tuple's
+                parts: ``sample(circuit, parameter_values, shots)``.
+            shots: For a pub that names none; 1024 by default.
+
+        Raises:
+            InputError: The pub cannot be used; the kind of error says why.
+            ClosedError: The session is closed.
+        """
+        from efaas.primitives.pubs import sampler_request
+
+        self._require_open()
+        return self._submit_request(sampler_request(_one_pub(pub), shots))
+
+    def estimator(self, **options: Any) -> SessionEstimator:
+        """A ``BaseEstimatorV2`` that runs on this session.
+
+        Args:
+            options: As for ``efaas.primitives.SessionEstimator``.
+        """
+        from efaas.primitives import SessionEstimator
+
+        self._require_open()
+        return SessionEstimator(self, **options)
+
+    def sampler(self, **options: Any) -> SessionSampler:
+        """A ``BaseSamplerV2`` that runs on this session.
+
+        Args:
+            options: As for ``efaas.primitives.SessionSampler``.
+        """
+        from efaas.primitives import SessionSampler
+
+        self._require_open()
+        return SessionSampler(self, **options)
+
+    def submit_evaluation(
+        self,
+        experiment: Experiment,
+        angles: NDArray[np.float64],
+        *,
+        shots: int | None,
+        wanted: tuple[tuple[int, ...], ...] | None = None,
+        loop: str | None = None,
+        convert: Callable[[Outcome], Any] | None = None,
+    ) -> QuantumFuture[Any]:
+        """Queue one evaluation; what the primitives are built on.
+
+        Args:
+            experiment: What to measure.
+            angles: Its slots' angles, shape ``(points, slots)``.
+            shots: Shots of each measurement setting, or None for exact expectations.
+            wanted: For each point the observables to estimate; all of them if None.
+            loop: Evaluations of one experiment and loop run on one backend.
+            convert: Makes the future's value; the ``Outcome`` itself if None.
+        """
+        opened = self._loop(experiment, f"{loop or 'session'} {experiment.fingerprint}")
+        return self._submit(opened, experiment, [angles], shots, wanted, convert)[0]
+
+    def submit_round(
+        self,
+        experiment: Experiment,
+        angles: Sequence[NDArray[np.float64]],
+        *,
+        shots: int | None,
+        loop: str,
+        convert: Callable[[Outcome], Any],
+    ) -> list[QuantumFuture[Any]]:
+        """Queue one job per array of points, all in one round; what objectives are built on."""
+        return self._submit(self._loops[loop], experiment, angles, shots, None, convert)
+
+    # Classical work.
+
+    def call(self, fn: Callable[..., Any], *args: Any, **kwargs: Any) -> QuantumFuture[Any]:
+        """The future of ``fn(*args, **kwargs)``, run on one of the session's CPU slots.
+
+        Raises:
+            ClosedError: The session is closed.
+        """
+        if not callable(fn):
+            raise InputError(f"call takes a function and its arguments, got {fn!r}")
+        return self._scope.call(lambda: fn(*args, **kwargs), ())
+
+    # Seeing and ending.
+
+    def cache_info(self) -> CacheInfo:
+        """Counters of the warm calibration caches of the session's backends."""
+        return self._scheduler.cache_info()
+
+    def report(self) -> SessionReport:
+        """Where the time went so far; print it for a table."""
+        return self._scheduler._recorder.report(
+            self._id,
+            seconds=self._dispatcher.now() - self._opened_at,
+            hits=self._scope.hits,
+            misses=self._scope.misses,
+        )
+
+    def close(self, *, cancel: bool = False) -> None:
+        """End the session: wait for committed work, withdraw speculative work. May be called twice.
+
+        Args:
+            cancel: Withdraw everything that is queued instead of waiting for it; attempts that
+                run and cannot be stopped are waited for, some seconds at most.
+        """
+        self._is_closed = True
+        try:
+            self._scope.close(cancel=cancel, timeout=_CLOSE_SECONDS if cancel else None)
+        except BaseException:  # Ctrl-C while waiting
+            self._scope.close(cancel=True, timeout=_CLOSE_SECONDS)
+            cancel = True
+            raise
+        finally:
+            self._dispatcher.close_loops([loop.id for loop in self._loops.values()])
+            self._scheduler._sessions.discard(self)
+            if self._owns_scheduler:
+                self._scheduler.close(cancel=cancel)
+
+    def __enter__(self) -> EFSession:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(cancel=kind is not None)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else "open"
+        return f"<EFSession of {self.tenant}, {state}, over {', '.join(self._scheduler.backends)}>"
+
+    # Inside.
+
+    def _require_open(self) -> None:
+        if self._is_closed and not self._dispatcher.is_own_thread():
+            raise ClosedError("the session is closed: open a new EFSession for more work")
+
+    def _submit_request(self, request: Any) -> QuantumFuture[Any]:
+        return self.submit_evaluation(
+            request.experiment,
+            request.angles,
+            shots=request.shots,
+            wanted=request.wanted,
+            convert=request.postprocess,
+        )
+
+    def _submit(
+        self,
+        loop: _Loop,
+        experiment: Experiment,
+        angles: Sequence[NDArray[np.float64]],
+        shots: int | None,
+        wanted: tuple[tuple[int, ...], ...] | None,
+        convert: Callable[[Outcome], Any] | None,
+    ) -> list[QuantumFuture[Any]]:
+        from efaas.backends.protocol import Evaluation
+
+        def seed(branch: Branch, row: NDArray[np.float64], suffix: bytes) -> int:
+            # Adding 0.0 makes the two zeros one point.
+            key = loop.stream.key((row + 0.0).tobytes() + suffix)
+            return loop.stream.keyed_seed(key, branch.next_occurrence(key))
+
+        def requests(branch: Branch) -> list[Request]:
+            made = []
+            for points in angles:
+                suffixes = _suffixes(len(points), shots, wanted)
+                seeds = tuple(
+                    seed(branch, row, suffix)
+                    for row, suffix in zip(points, suffixes, strict=True)
+                )
+                evaluation = Evaluation(experiment, points, shots, seeds, wanted)
+                made.append(Request(evaluation, loop.place, loop.id, convert))
+            return made
+
+        return self._scope.submit(requests)
+
+    def _loop(self, experiment: Experiment, name: str) -> _Loop:
+        """The loop of that name, opened, pinned and warmed if it is new."""
+        known = self._loops.get(name)
+        if known is not None:
+            return known
+        self._dispatcher.refuse_deadlock()
+        with self._lock:
+            if name not in self._loops:
+                self._loops[name] = self._open_loop(experiment, name)
+            return self._loops[name]
+
+    def _open_loop(self, experiment: Experiment, name: str) -> _Loop:
+        backends = self._scheduler._backends
+        fits = [n for n, b in backends.items() if b.num_qubits >= experiment.num_qubits]
+        if not fits:
+            widest = max(backend.num_qubits for backend in backends.values())
+            raise CircuitTooWideError(
+                f"the circuit has {experiment.num_qubits} qubits; the widest backend here has "
+                f"{widest}: take a larger device or a smaller circuit",
+                num_qubits=experiment.num_qubits,
+                available=widest,
+            )
+        loop_id = f"{self._id}/{name}"
+        while True:
+            place = self._dispatcher.open_loop(loop_id, fits)
+            try:
+                profile = backends[place].profile(experiment)
+            except CircuitError:
+                self._dispatcher.close_loops([loop_id])
+                fits.remove(place)
+                if not fits:
+                    raise
+            else:
+                return _Loop(loop_id, name, place, Stream(self.seed, name), profile)
+
+
+@dataclass(frozen=True, slots=True)
+class _Loop:
+    """A loop as the session knows it: its backend and its stream of seeds."""
+
+    id: str
+    name: str
+    place: str
+    stream: Stream
+    profile: CircuitProfile
+
+
+def _suffixes(
+    points: int, shots: int | None, wanted: tuple[tuple[int, ...], ...] | None
+) -> Iterable[bytes]:
+    """What tells evaluations of one point apart that ask for different things."""
+    common = b"" if shots is None else shots.to_bytes(8, "little")
+    if wanted is None:
+        return itertools.repeat(common, points)
+    return [common + repr(indices).encode() for indices in wanted]
+
+
+def _check_shots(shots: int | None) -> None:
+    if shots is None:
+        return
+    if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
+        raise ShotsError(
+            f"shots must be an integer of at least 1, or None for exact expectations; got {shots!r}"
+        )
+
+
+def _one_pub(pub: tuple[Any, ...]) -> Any:
+    if not pub:
+        raise InputError("expected a pub: a circuit with its observables or parameter values")
+    if len(pub) == 1:
+        return pub[0]
+    if any(isinstance(part, tuple) and part and hasattr(part[0], "qregs") for part in pub):
+        raise InputError("expected one pub, got several: submit each by a call of its own")
+    return pub
+
+
+def _chosen(kind: str, name: str, known: Any) -> Any:
+    if name not in known:
+        raise InputError(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _resolved(backends: Any) -> tuple[dict[str, Backend], list[Backend]]:
+    """The backends by name, and those of them that were made here."""
+    from efaas.backends import Backend, resolve_backend
+
+    specs = list(backends) if isinstance(backends, list | tuple | set) else [backends]
+    if not specs:
+        raise InputError("expected at least one backend, such as 'fake_torino' or 'aer'; got none")
+    found: dict[str, Backend] = {}
+    owned: list[Backend] = []
+    for spec in specs:
+        backend = resolve_backend(spec)
+        if backend is not spec:
+            owned.append(backend)
+        if backend.name in found:
+            raise InputError(
+                f"two backends are named {backend.name!r}; give one of them another name with "
+                "efaas.backends.AerBackend(..., name=...)"
+            )
+        found[backend.name] = backend
+    return found, owned
+
+
+def _shut_down(
+    dispatcher: Dispatcher, owned: Sequence[Backend], timeout: float | None
+) -> None:
+    dispatcher.close(timeout=timeout)
+    for backend in owned:
+        backend.close()

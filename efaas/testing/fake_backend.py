@@ -1,0 +1,157 @@
+"""A backend without circuits: values come from a function, when the test says so."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from efaas.backends.protocol import Estimates, Evaluation, Outcome, Samples
+from efaas.backends.warm_cache import WarmCache
+from efaas.errors import CircuitTooWideError
+from efaas.model.calibration import Calibration
+from efaas.model.job import Usage
+from efaas.model.profile import CircuitProfile
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from efaas.backends.experiment import Experiment
+
+__all__ = ["FakeBackend"]
+
+
+def _noisy_sum(angles: NDArray[np.float64], seed: int) -> float:
+    """A function of the angles with noise that the seed alone decides."""
+    return float(np.cos(angles).sum() + np.random.Generator(np.random.Philox(key=seed)).normal())
+
+
+class FakeBackend:
+    """A backend whose values are ``value(angles, seed)``.
+
+    It runs at once, or, with ``manual=True``, only when ``release`` is called, so that a test
+    decides what is in flight without waiting for anything.
+
+    Attributes:
+        rounds: The number of evaluations in each call of ``execute``, in order.
+    """
+
+    def __init__(
+        self,
+        name: str = "fake",
+        *,
+        num_qubits: int = 5,
+        value: Callable[[NDArray[np.float64], int], float] = _noisy_sum,
+        manual: bool = False,
+        error: Callable[[Evaluation], Exception | None] | None = None,
+        round_error: Callable[[Sequence[Evaluation]], Exception | None] | None = None,
+    ) -> None:
+        """Make a backend.
+
+        Args:
+            name: Its name.
+            num_qubits: Its width.
+            value: The estimate of every observable, from the angles of one point and its seed.
+            manual: Whether ``execute`` waits for ``release``.
+            error: The error of one evaluation, or None where it succeeds.
+            round_error: An error that ends a whole round, or None.
+        """
+        self.name = name
+        self.num_qubits = num_qubits
+        self.cache = WarmCache()
+        self.rounds: list[int] = []
+        self._value = value
+        self._error = error
+        self._round_error = round_error
+        self._turns = threading.Semaphore(0) if manual else None
+        self._arrivals = threading.Semaphore(0)
+
+    def calibration(self) -> Calibration:
+        """A calibration without a date."""
+        return Calibration(id="fake", backend=self.name)
+
+    def profile(self, experiment: Experiment) -> CircuitProfile:
+        """One layer on as many qubits as the circuit has."""
+        if experiment.num_qubits > self.num_qubits:
+            raise CircuitTooWideError(
+                f"{experiment.num_qubits} qubits on {self.name}, which has {self.num_qubits}",
+                num_qubits=experiment.num_qubits,
+                available=self.num_qubits,
+            )
+        _, is_warm = self.cache.get_or_build(experiment.fingerprint, lambda: True, lambda _: 1)
+        return CircuitProfile(
+            backend=self.name,
+            num_qubits=experiment.num_qubits,
+            depth=1,
+            two_qubit_gates=0,
+            layout=tuple(range(experiment.num_qubits)),
+            seconds=0.0,
+            is_warm=is_warm,
+        )
+
+    def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
+        """The values, once released."""
+        self.rounds.append(len(evaluations))
+        self._arrivals.release()
+        if self._turns is not None:
+            self._turns.acquire()
+        failure = self._round_error(evaluations) if self._round_error else None
+        if failure is not None:
+            raise failure
+        return [self._outcome(evaluation) for evaluation in evaluations]
+
+    def close(self) -> None:
+        """Let every round through from now on."""
+        if self._turns is not None:
+            self._turns.release(1_000_000)
+
+    def release(self, rounds: int = 1) -> None:
+        """Let the next rounds through."""
+        if self._turns is None:
+            raise ValueError("this FakeBackend runs at once; make it with manual=True")
+        self._turns.release(rounds)
+
+    def wait_for_round(self, timeout: float = 30.0) -> None:
+        """Return when one more round has arrived than were waited for before.
+
+        Raises:
+            TimeoutError: None came.
+        """
+        if not self._arrivals.acquire(timeout=timeout):
+            raise TimeoutError(f"no round reached {self.name} within {timeout} s")
+
+    def _outcome(self, evaluation: Evaluation) -> Outcome | Exception:
+        failure = self._error(evaluation) if self._error else None
+        if failure is not None:
+            return failure
+        usage = Usage(qpu_seconds=1e-3 * len(evaluation.seeds))
+        return Outcome(self._answer(evaluation), usage, calibration_id="fake")
+
+    def _answer(self, evaluation: Evaluation) -> Estimates | Samples:
+        points = list(zip(evaluation.angles, evaluation.seeds, strict=True))
+        if evaluation.experiment.is_sample:
+            return self._samples(evaluation)
+        observables = len(evaluation.experiment.observables)
+        evs = np.array([[self._value(row, seed)] * observables for row, seed in points])
+        evs = evs.reshape(len(points), observables)
+        for point, wanted in enumerate(evaluation.wanted or ()):
+            evs[point, [i for i in range(observables) if i not in wanted]] = np.nan
+        stds = np.zeros_like(evs) if evaluation.shots is None else np.full_like(evs, 1.0)
+        return Estimates(evs, np.where(np.isnan(evs), np.nan, stds))
+
+    def _samples(self, evaluation: Evaluation) -> Samples:
+        """Uniformly random bits."""
+        registers: dict[str, NDArray[np.uint8]] = {}
+        num_bits = {reg.name: reg.size for reg in evaluation.experiment.circuit.cregs}
+        for name, width in num_bits.items():
+            shape = (evaluation.shots or 0, (width + 7) // 8)
+            rows = []
+            for seed in evaluation.seeds:
+                generator = np.random.Generator(np.random.Philox(key=seed))
+                bits = generator.integers(0, 256, size=shape, dtype=np.uint8)
+                bits[:, 0] &= (1 << (width - 1) % 8 + 1) - 1
+                rows.append(bits)
+            registers[name] = np.stack(rows)
+        return Samples(registers, num_bits)

@@ -1,0 +1,289 @@
+"""The scheduler's state machine."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from efaas.errors import InvariantError
+from efaas.model.job import CPU, Job
+from efaas.policies.placement import BackendLoad, LeastLoaded
+from efaas.scheduler import (
+    Action,
+    AttemptEnded,
+    Cancelled,
+    Dispatch,
+    Fail,
+    LoopClosed,
+    LoopOpened,
+    Pin,
+    Place,
+    Promoted,
+    Resolve,
+    Scheduler,
+    StepPaused,
+    StepResumed,
+    Submitted,
+)
+
+
+def job(job_id: int, *places: str, loop: str | None = None, speculative: bool = False) -> Job:
+    return Job(job_id, 1, "ada", places or ("a",), loop_id=loop, speculative=speculative)
+
+
+def submit(scheduler: Scheduler, *jobs: Job) -> list[Action]:
+    return scheduler.handle(Submitted(jobs), 0.0)
+
+
+def test_jobs_of_one_round_go_together() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    assert submit(scheduler, job(1), job(2)) == [Dispatch(1, "a", (1, 2))]
+
+
+def test_a_round_is_cut_at_the_batch_limit() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=2)})
+    assert submit(scheduler, job(1), job(2), job(3)) == [Dispatch(1, "a", (1, 2))]
+    actions = scheduler.handle(AttemptEnded(1), 1.0)
+    assert actions == [Resolve(1), Resolve(2), Dispatch(2, "a", (3,))]
+
+
+def test_committed_jobs_go_before_speculative_ones_that_came_earlier() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2, speculative=True))
+    submit(scheduler, job(3))
+    assert Dispatch(2, "a", (3,)) in scheduler.handle(AttemptEnded(1), 1.0)
+
+
+def test_a_promoted_job_goes_as_if_it_had_always_been_committed() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2, speculative=True))
+    submit(scheduler, job(3))
+    scheduler.handle(Promoted((2,)), 0.5)
+    assert Dispatch(2, "a", (2,)) in scheduler.handle(AttemptEnded(1), 1.0)
+
+
+def test_a_cancelled_job_never_runs() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1), job(2))
+    scheduler.handle(Cancelled((2,)), 0.5)
+    assert scheduler.handle(AttemptEnded(1), 1.0) == [Resolve(1)]
+
+
+def test_the_result_of_a_job_cancelled_while_running_is_dropped() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    scheduler.handle(Cancelled((1,)), 0.5)
+    assert scheduler.handle(AttemptEnded(1), 1.0) == []
+
+
+def test_jobs_of_a_failed_round_are_tried_again_alone() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1), job(2))
+    assert scheduler.handle(AttemptEnded(1, (1, 2), is_batch_failure=True), 1.0) == [
+        Dispatch(2, "a", (1,))
+    ]
+    assert scheduler.handle(AttemptEnded(2, (1,), is_batch_failure=True), 2.0) == [
+        Fail(1),
+        Dispatch(3, "a", (2,)),
+    ]
+    assert scheduler.handle(AttemptEnded(3), 3.0) == [Resolve(2)]
+    scheduler.check_invariants()
+
+
+def test_a_job_that_failed_by_itself_is_not_tried_again() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1), job(2))
+    assert scheduler.handle(AttemptEnded(1, (2,)), 1.0) == [Resolve(1), Fail(2)]
+
+
+def test_all_jobs_of_a_loop_run_on_one_backend() -> None:
+    scheduler = Scheduler({"a": Place(), "b": Place()})
+    for job_id in range(1, 7):
+        submit(scheduler, job(job_id, "a", "b", loop="vqe"))
+    ran = []
+    for attempt_id in range(1, 7):
+        ran += scheduler.handle(AttemptEnded(attempt_id), 1.0)
+    assert {action.place for action in ran if isinstance(action, Dispatch)} == {"a"}
+
+
+def test_new_loops_go_to_the_backend_with_fewer_loops() -> None:
+    scheduler = Scheduler({"a": Place(), "b": Place()})
+    pins = [scheduler.handle(LoopOpened(f"loop {i}", ("a", "b")), 0.0)[0] for i in range(4)]
+    assert [pin.place for pin in pins if isinstance(pin, Pin)] == ["a", "b", "a", "b"]
+
+
+def test_a_closed_loop_no_longer_counts() -> None:
+    scheduler = Scheduler({"a": Place(), "b": Place()})
+    scheduler.handle(LoopOpened("first", ("a", "b")), 0.0)
+    scheduler.handle(LoopClosed("first"), 0.0)
+    assert scheduler.handle(LoopOpened("second", ("a", "b")), 0.0) == [Pin("second", "a")]
+
+
+def test_the_least_loaded_backend_is_the_one_with_fewest_jobs_among_equal_loops() -> None:
+    loads = [BackendLoad("a", loops=1, jobs=5), BackendLoad("b", loops=1, jobs=2)]
+    assert LeastLoaded().choose(loads) == "b"
+
+
+def test_a_step_that_waits_for_another_gives_its_slot_back() -> None:
+    scheduler = Scheduler({CPU: Place(slots=1)})
+    submit(scheduler, job(1, CPU), job(2, CPU))
+    assert scheduler.handle(StepPaused(1), 0.1) == [Dispatch(2, CPU, (2,))]
+    assert scheduler.handle(StepResumed(1), 0.2) == []
+    scheduler.check_invariants()
+    scheduler.handle(AttemptEnded(1), 0.3)
+    scheduler.handle(AttemptEnded(2), 0.4)
+    scheduler.check_invariants()
+
+
+def test_bookkeeping_that_contradicts_itself_is_noticed() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    scheduler._busy["a"] = 0
+    with pytest.raises(InvariantError, match="slots in use"):
+        scheduler.check_invariants()
+
+
+class SchedulerMachine(RuleBasedStateMachine):
+    """Against a model that only knows what was submitted, cancelled and answered.
+
+    No job is lost, none runs twice at once or after success, a cancelled job never starts, loops
+    stay on one backend, no committed job is passed over by a speculative one at dispatch, and no
+    place idles while a job that may run there waits.
+    """
+
+    @initialize(slots=st.integers(1, 3), limit=st.integers(1, 4))
+    def start(self, slots: int, limit: int) -> None:
+        self.scheduler = Scheduler(
+            {"a": Place(1, limit), "b": Place(1, limit), CPU: Place(slots, 1)}
+        )
+        self.now = 0.0
+        self.last_id = 0
+        self.jobs: dict[int, Job] = {}
+        self.waiting: set[int] = set()
+        self.speculative: set[int] = set()
+        self.running: dict[int, Dispatch] = {}
+        self.paused: set[int] = set()
+        self.cancelled: set[int] = set()
+        self.ended: set[int] = set()
+        self.loop_places: dict[str, str] = {}
+        self.attempts: dict[int, int] = {}
+
+    def perform(self, event: object) -> None:
+        self.now += 1.0
+        for action in self.scheduler.handle(event, self.now):  # type: ignore[arg-type]
+            match action:
+                case Dispatch(attempt_id, place, job_ids):
+                    self.dispatched(attempt_id, place, job_ids)
+                    self.running[attempt_id] = action
+                case Resolve(job_id) | Fail(job_id):
+                    assert job_id not in self.ended | self.cancelled | self.waiting
+                    self.ended.add(job_id)
+                case Pin():
+                    pass
+
+    def dispatched(self, attempt_id: int, place: str, job_ids: tuple[int, ...]) -> None:
+        assert job_ids
+        for job_id in job_ids:
+            assert job_id in self.waiting, "only a waiting job may start"
+            assert job_id not in self.cancelled
+            assert place in self.jobs[job_id].places
+            self.attempts[job_id] = self.attempts.get(job_id, 0) + 1
+            assert self.attempts[job_id] <= 2
+            loop = self.jobs[job_id].loop_id
+            if loop is not None:
+                assert self.loop_places.setdefault(loop, place) == place
+        self.waiting -= set(job_ids)
+        if set(job_ids) & self.speculative:
+            passed_over = [
+                other
+                for other in self.waiting - self.speculative
+                if self.jobs[other].places == (place,)
+            ]
+            assert not passed_over, "a speculative job ran before a committed one"
+
+    @rule(
+        places=st.lists(
+            st.sampled_from([("a",), ("b",), ("a", "b"), (CPU,)]), min_size=1, max_size=5
+        ),
+        loop=st.sampled_from([None, "x", "y"]),
+        speculative=st.booleans(),
+    )
+    def submit(
+        self, places: list[tuple[str, ...]], loop: str | None, speculative: bool
+    ) -> None:
+        made = []
+        for where in places:
+            self.last_id += 1
+            loop_id = loop if where == ("a", "b") else None
+            new = job(self.last_id, *where, loop=loop_id, speculative=speculative)
+            self.jobs[new.id] = new
+            self.waiting.add(new.id)
+            if speculative:
+                self.speculative.add(new.id)
+            made.append(new)
+        self.perform(Submitted(tuple(made)))
+
+    @precondition(lambda self: self.running)
+    @rule(data=st.data(), mode=st.sampled_from(["ok", "ok", "some fail", "round fails"]))
+    def end_attempt(self, data: st.DataObject, mode: str) -> None:
+        attempt_id = data.draw(st.sampled_from(sorted(self.running)))
+        attempt = self.running.pop(attempt_id)
+        self.paused.discard(attempt_id)
+        failed: tuple[int, ...] = ()
+        if mode == "some fail":
+            failed = attempt.job_ids[:1]
+        elif mode == "round fails":
+            failed = attempt.job_ids
+            if len(failed) > 1:
+                self.waiting |= set(failed) - self.cancelled
+        self.perform(AttemptEnded(attempt_id, failed, mode == "round fails"))
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def cancel(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.jobs)))
+        if job_id not in self.ended:
+            self.cancelled.add(job_id)
+            self.waiting.discard(job_id)
+        self.perform(Cancelled((job_id,)))
+
+    @precondition(lambda self: self.speculative)
+    @rule(data=st.data())
+    def promote(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(sorted(self.speculative)))
+        self.speculative.discard(job_id)
+        self.perform(Promoted((job_id,)))
+
+    @precondition(lambda self: any(d.place == CPU for d in self.running.values()))
+    @rule(data=st.data())
+    def pause_or_resume(self, data: st.DataObject) -> None:
+        steps = sorted(i for i, d in self.running.items() if d.place == CPU)
+        attempt_id = data.draw(st.sampled_from(steps))
+        if attempt_id in self.paused:
+            self.paused.discard(attempt_id)
+            self.perform(StepResumed(attempt_id))
+        else:
+            self.paused.add(attempt_id)
+            self.perform(StepPaused(attempt_id))
+
+    @invariant()
+    def books_are_consistent(self) -> None:
+        if hasattr(self, "scheduler"):
+            self.scheduler.check_invariants()
+
+    def teardown(self) -> None:
+        if not hasattr(self, "scheduler"):
+            return
+        while self.running:
+            self.perform(AttemptEnded(self.running.pop(min(self.running)).attempt_id))
+        assert not self.waiting
+        assert self.ended | self.cancelled == set(self.jobs), "a job was lost"
+        self.scheduler.check_invariants()
+
+
+SchedulerMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40)
+TestSchedulerMachine = SchedulerMachine.TestCase
