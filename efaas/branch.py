@@ -48,7 +48,9 @@ class Branch:
         """
         self._parent = parent
         self._state = BranchState.COMMITTED if parent is None else BranchState.OPEN
-        self._lock = threading.RLock() if parent is None else parent._lock
+        self._lock: AbstractContextManager[bool] = (
+            threading.RLock() if parent is None else parent._lock
+        )
         self._children: set[Branch] = set()
         self._futures: set[QuantumFuture[Any]] = set()
         self._counts: Counter[Hashable] = Counter()

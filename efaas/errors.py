@@ -171,5 +171,5 @@ class InvariantError(EfaasError, AssertionError):
     """The scheduler's bookkeeping is inconsistent: a bug in efaas."""
 
 
-class BranchRolledBack(EfaasError, CancelledError):
+class BranchRolledBack(EfaasError, CancelledError):  # noqa: N818 - it is no failure
     """A step submitted work from a speculative branch that was rolled back."""

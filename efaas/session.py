@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -218,9 +219,7 @@ class EFSession:
 
     # Quantum work.
 
-    def objective(
-        self, circuit: Any, observable: Any, *, shots: int | None = 4096
-    ) -> Objective:
+    def objective(self, circuit: Any, observable: Any, *, shots: int | None = 4096) -> Objective:
         """The expectation value of ``observable`` as a function of the circuit's parameters.
 
         Args:
@@ -351,7 +350,7 @@ class EFSession:
         """
         if not callable(fn):
             raise InputError(f"call takes a function and its arguments, got {fn!r}")
-        return self._scope.call(lambda: fn(*args, **kwargs), ())
+        return self._scope.call(partial(fn, **kwargs) if kwargs else fn, args)
 
     # Seeing and ending.
 
@@ -439,8 +438,7 @@ class EFSession:
             for points in angles:
                 suffixes = _suffixes(len(points), shots, wanted)
                 seeds = tuple(
-                    seed(branch, row, suffix)
-                    for row, suffix in zip(points, suffixes, strict=True)
+                    seed(branch, row, suffix) for row, suffix in zip(points, suffixes, strict=True)
                 )
                 evaluation = Evaluation(experiment, points, shots, seeds, wanted)
                 made.append(Request(evaluation, loop.place, loop.id, convert))
@@ -552,9 +550,7 @@ def _resolved(backends: Any) -> tuple[dict[str, Backend], list[Backend]]:
     return found, owned
 
 
-def _shut_down(
-    dispatcher: Dispatcher, owned: Sequence[Backend], timeout: float | None
-) -> None:
+def _shut_down(dispatcher: Dispatcher, owned: Sequence[Backend], timeout: float | None) -> None:
     dispatcher.close(timeout=timeout)
     for backend in owned:
         backend.close()

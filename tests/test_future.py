@@ -88,8 +88,11 @@ class TestAsAFuture:
             barrier = threading.Barrier(2)
             won: dict[str, bool] = {}
 
-            def claim(future: QuantumFuture[int] = future, won: dict[str, bool] = won,
-                      barrier: threading.Barrier = barrier) -> None:
+            def claim(
+                future: QuantumFuture[int] = future,
+                won: dict[str, bool] = won,
+                barrier: threading.Barrier = barrier,
+            ) -> None:
                 barrier.wait()
                 won["claim"] = future.claim()
 

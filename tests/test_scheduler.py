@@ -14,6 +14,7 @@ from efaas.scheduler import (
     Action,
     AttemptEnded,
     Cancelled,
+    Delivered,
     Dispatch,
     Fail,
     LoopClosed,
@@ -55,6 +56,24 @@ def test_committed_jobs_go_before_speculative_ones_that_came_earlier() -> None:
     submit(scheduler, job(2, speculative=True))
     submit(scheduler, job(3))
     assert Dispatch(2, "a", (3,)) in scheduler.handle(AttemptEnded(1), 1.0)
+
+
+def test_speculative_jobs_wait_until_results_have_been_delivered() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2, speculative=True))
+    assert scheduler.handle(AttemptEnded(1), 1.0) == [Resolve(1)]
+    scheduler.check_invariants()
+    assert scheduler.handle(Delivered((1,)), 1.0) == [Dispatch(2, "a", (2,))]
+
+
+def test_a_guess_that_a_result_proves_wrong_costs_no_attempt() -> None:
+    scheduler = Scheduler({"a": Place()})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2, speculative=True))
+    scheduler.handle(AttemptEnded(1), 1.0)
+    scheduler.handle(Cancelled((2,)), 1.0)
+    assert scheduler.handle(Delivered((1,)), 1.0) == []
 
 
 def test_a_promoted_job_goes_as_if_it_had_always_been_committed() -> None:
@@ -171,6 +190,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.ended: set[int] = set()
         self.loop_places: dict[str, str] = {}
         self.attempts: dict[int, int] = {}
+        self.undelivered: list[int] = []
 
     def perform(self, event: object) -> None:
         self.now += 1.0
@@ -182,6 +202,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Resolve(job_id) | Fail(job_id):
                     assert job_id not in self.ended | self.cancelled | self.waiting
                     self.ended.add(job_id)
+                    self.undelivered.append(job_id)
                 case Pin():
                     pass
 
@@ -212,9 +233,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         loop=st.sampled_from([None, "x", "y"]),
         speculative=st.booleans(),
     )
-    def submit(
-        self, places: list[tuple[str, ...]], loop: str | None, speculative: bool
-    ) -> None:
+    def submit(self, places: list[tuple[str, ...]], loop: str | None, speculative: bool) -> None:
         made = []
         for where in places:
             self.last_id += 1
@@ -241,6 +260,11 @@ class SchedulerMachine(RuleBasedStateMachine):
             if len(failed) > 1:
                 self.waiting |= set(failed) - self.cancelled
         self.perform(AttemptEnded(attempt_id, failed, mode == "round fails"))
+
+    @precondition(lambda self: self.undelivered)
+    @rule()
+    def deliver(self) -> None:
+        self.perform(Delivered((self.undelivered.pop(0),)))
 
     @precondition(lambda self: self.jobs)
     @rule(data=st.data())
@@ -278,8 +302,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):
             return
-        while self.running:
-            self.perform(AttemptEnded(self.running.pop(min(self.running)).attempt_id))
+        while self.running or self.undelivered:
+            if self.undelivered:
+                self.perform(Delivered((self.undelivered.pop(),)))
+            else:
+                self.perform(AttemptEnded(self.running.pop(min(self.running)).attempt_id))
         assert not self.waiting
         assert self.ended | self.cancelled == set(self.jobs), "a job was lost"
         self.scheduler.check_invariants()

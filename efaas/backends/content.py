@@ -9,7 +9,17 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from qiskit.circuit import ClassicalRegister, Clbit, ParameterExpression
+from qiskit.circuit import (
+    CASE_DEFAULT,
+    ClassicalRegister,
+    Clbit,
+    ControlFlowOp,
+    ForLoopOp,
+    IfElseOp,
+    ParameterExpression,
+    SwitchCaseOp,
+    WhileLoopOp,
+)
 from qiskit.circuit.classical import expr
 
 if TYPE_CHECKING:
@@ -65,6 +75,23 @@ class ContentReader:
         if isinstance(value, ParameterExpression) and not value.parameters:
             return complex(value.numeric())
         return _opaque(value)
+
+    def read_control(self, operation: ControlFlowOp, clbit_at: Mapping[Clbit, int]) -> Any:
+        """What steers a control-flow operation: all of it but its blocks."""
+        if isinstance(operation, (IfElseOp, WhileLoopOp)):
+            return self.read(operation.condition, clbit_at)
+        if isinstance(operation, SwitchCaseOp):
+            cases = tuple(
+                tuple("default" if label is CASE_DEFAULT else int(label) for label in labels)
+                for labels, _ in operation.cases_specifier()
+            )
+            return (self.read(operation.target, clbit_at), cases)
+        if isinstance(operation, ForLoopOp):
+            indices, counter, _ = operation.params
+            values = indices if isinstance(indices, expr.Expr) else tuple(indices)
+            return (self.read(values, clbit_at), counter is not None)
+        box = (getattr(operation, "duration", None), getattr(operation, "unit", None))
+        return self.read(box, clbit_at)
 
     def _read_expression(self, node: expr.Expr, clbit_at: Mapping[Clbit, int]) -> Any:
         if isinstance(node, expr.Var) and isinstance(node.var, (Clbit, ClassicalRegister)):

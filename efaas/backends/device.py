@@ -42,7 +42,7 @@ class Device:
     Attributes:
         name: Its name.
         target: Qiskit's description of its instructions.
-        routing_target: The same without the couplings that are broken.
+        routing_target: The same as the transpiler is to see it.
         noise: Its noise, or None where only the whole simulator can express it.
         calibration: Which numbers these are.
         whole: The simulator as the user gave it, for noise that cannot be lowered.
@@ -80,7 +80,7 @@ def device_of_backend(backend: BackendV2, name: str | None = None) -> Device:
     return Device(
         name=name,
         target=target,
-        routing_target=_without_broken_couplings(target),
+        routing_target=_routing_target(target),
         noise=TargetNoise(target, backend.dt),
         calibration=calibration,
     )
@@ -118,7 +118,7 @@ def device_of_simulator(simulator: AerSimulator, name: str | None = None) -> Dev
     return Device(
         name=name,
         target=target,
-        routing_target=_without_broken_couplings(target),
+        routing_target=_routing_target(target),
         noise=noise,
         calibration=calibration,
         whole=simulator,
@@ -197,18 +197,18 @@ def _digest(parts: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _without_broken_couplings(target: Target) -> Target:
-    """The target without couplings that are broken, or that lead to a broken qubit.
+def _routing_target(target: Target) -> Target:
+    """The target without what would lead the transpiler astray.
 
-    Routing looks at couplings only, so it would use a broken one like any other.
+    Couplings that are broken, or that lead to a broken qubit: routing looks at couplings only,
+    so it would use a broken one like any other. And the clock cycles that hardware aligns pulses
+    to: a simulation has none, and delays that are not aligned would be refused.
     """
     broken = {
         qubits
         for _, qubits, properties in _entries(target)
         if properties.error is not None and properties.error >= BROKEN
     }
-    if not broken:
-        return target
     dead = {qubits[0] for qubits in broken if len(qubits) == 1}
 
     def works(qubits: tuple[int, ...] | None) -> bool:
@@ -217,19 +217,17 @@ def _without_broken_couplings(target: Target) -> Target:
         return dead.isdisjoint(qubits) and qubits not in broken and qubits[::-1] not in broken
 
     routing = Target(
-        num_qubits=target.num_qubits,
-        qubit_properties=target.qubit_properties,
-        dt=target.dt,
-        granularity=target.granularity,
-        min_length=target.min_length,
-        pulse_alignment=target.pulse_alignment,
-        acquire_alignment=target.acquire_alignment,
+        num_qubits=target.num_qubits, qubit_properties=target.qubit_properties, dt=target.dt
     )
     for name in target.operation_names:
+        operation = target.operation_from_name(name)
+        if isinstance(operation, type):
+            routing.add_instruction(operation, name=name)
+            continue
         entries = target[name]
-        if entries is not None:
+        if None in entries:
+            entries = None
+        else:
             entries = {qubits: value for qubits, value in entries.items() if works(qubits)}
-            if list(entries) == [None]:
-                entries = None
-        routing.add_instruction(target.operation_from_name(name), entries, name=name)
+        routing.add_instruction(operation, entries, name=name)
     return routing

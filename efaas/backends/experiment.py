@@ -45,7 +45,8 @@ class Experiment:
             process, and independent of the names of parameters.
         num_qubits: Width of the circuit.
         num_slots: Number of angle slots.
-        parameter_names: The user's parameters, in the order of the values' columns.
+        parameters: The user's parameters, in the order of the values' columns.
+        parameter_names: Their names.
         angle_map: From the user's parameters to the slot angles.
 
     Example:
@@ -63,15 +64,15 @@ class Experiment:
     ) -> None:
         """Lift a circuit; ``estimate`` and ``sample`` check what goes in."""
         self._lifting = lifting = Lifting(circuit)
-        parameters = tuple(circuit.parameters)
+        self.parameters: tuple[Parameter, ...] = lifting.parameters
         self.uses: tuple[SlotUse, ...] = lifting.uses
         self.observables = observables
         self.is_sample = is_sample
         self.num_qubits: int = circuit.num_qubits
         self.num_slots = len(lifting.uses)
         self.slots: tuple[Parameter, ...] = tuple(ParameterVector("slot", self.num_slots))
-        self.parameter_names = tuple(parameter.name for parameter in parameters)
-        self.angle_map = AngleMap.of(lifting.expressions, parameters)
+        self.parameter_names = tuple(parameter.name for parameter in self.parameters)
+        self.angle_map = AngleMap.of(lifting.expressions, self.parameters)
         self.fingerprint = _fingerprint(circuit, lifting, observables, is_sample)
 
     @classmethod

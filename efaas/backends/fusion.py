@@ -162,9 +162,7 @@ class Fuser:
         for place, qubit in enumerate(qubits):
             waiting = self._waiting[qubit]
             if waiting and isinstance(waiting[0], Fixed):
-                factor = factor.after(
-                    self._space.on(waiting[0].matrix, place, len(qubits))
-                )
+                factor = factor.after(self._space.on(waiting[0].matrix, place, len(qubits)))
                 waiting.clear()
             self._flush(qubit)
         before = {self._last[qubit] for qubit in qubits}

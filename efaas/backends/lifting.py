@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qiskit.circuit import (
-    CASE_DEFAULT,
     Clbit,
     ControlFlowOp,
+    ControlledGate,
+    Delay,
     ForLoopOp,
-    IfElseOp,
+    Gate,
     Instruction,
     Parameter,
     ParameterExpression,
     QuantumCircuit,
-    SwitchCaseOp,
     WhileLoopOp,
 )
-from qiskit.circuit.classical import expr
+from qiskit.circuit.library import MCPhaseGate
 
 from efaas.backends.content import ContentReader
 from efaas.errors import UnsupportedGateError
@@ -108,6 +108,7 @@ class Lifting:
     gates that nothing is known about. Global phases are dropped, as nothing measures them.
 
     Attributes:
+        parameters: The circuit's free parameters, in its own order; a loop's counter is not free.
         expressions: For each slot the user's expression or number.
         uses: For each slot where its angle goes.
         structure: All the rest as nested tuples of plain values; equal structures mean the same
@@ -125,12 +126,15 @@ class Lifting:
         self._uses: list[SlotUse] = []
         self._content = ContentReader()
         self.has_measurement = False
-        scope = _Scope(constants=circuit.num_parameters == 0)
-        self._steps: list[_Step] = []
-        structure = self._walk(
-            self._source, range(circuit.num_qubits), range(circuit.num_clbits), scope, self._steps
+        # Some releases of Qiskit count a loop's counter among the circuit's parameters.
+        counters = set(_loop_counters(self._source))
+        self.parameters: tuple[Parameter, ...] = tuple(
+            parameter for parameter in circuit.parameters if parameter not in counters
         )
-        self.structure: tuple[Any, ...] = tuple(structure)
+        scope = _Scope(constants=not self.parameters)
+        self._steps: list[_Step] = []
+        wires = range(circuit.num_qubits), range(circuit.num_clbits)
+        self.structure = tuple(self._walk(self._source, *wires, scope, self._steps))
         self.expressions = tuple(self._expressions)
         self.uses = tuple(self._uses)
 
@@ -208,7 +212,7 @@ class Lifting:
         # The instruction itself does not hold the parameters of classical operations.
         params = operation.params
         free = any(isinstance(value, ParameterExpression) and value.parameters for value in params)
-        if name == "delay":
+        if isinstance(operation, Delay):
             if free:
                 raise UnsupportedGateError(
                     f"a delay needs a number as its duration, got the parameter expression "
@@ -220,13 +224,12 @@ class Lifting:
             steps.append(_Step(instruction, name, on, to))
             return
         controls = getattr(operation, "ctrl_state", None)
-        if name == "mcphase" and (free or scope.constants):
+        if isinstance(operation, MCPhaseGate) and name == "mcphase" and (free or scope.constants):
             entries, lifted = self._lifted(name, params, scope)
             yield (name, instruction.label, on, lifted)
             steps.append(_Step(instruction, name, on, to, entries))
             return
-        is_whole = name in _WHOLE or name.startswith(("save_", "set_"))
-        definition = None if is_whole else operation.definition
+        definition = None if _is_whole(operation) else operation.definition
         if definition is not None and (free or scope.constants or to):
             yield from self._walk(definition, on, to, scope, steps)
             return
@@ -253,7 +256,7 @@ class Lifting:
             if isinstance(value, ParameterExpression):
                 if not value.parameters:
                     value = float(value.numeric())
-                elif scope.counters and not value.parameters.isdisjoint(scope.counters):
+                elif scope.counters and not set(scope.counters).isdisjoint(value.parameters):
                     kept, shown = self._mixed(gate, position, value, scope)
                     entries.append(kept)
                     content.append(shown)
@@ -274,7 +277,8 @@ class Lifting:
         self, gate: str, position: int, value: ParameterExpression, scope: _Scope
     ) -> tuple[_Kept, Any]:
         """An angle that depends on a loop's counter: each user parameter in it gets a slot."""
-        free = sorted(value.parameters.difference(scope.counters), key=lambda p: (p.name, p.uuid))
+        unbound = set(value.parameters).difference(scope.counters)
+        free = sorted(unbound, key=lambda p: (p.name, p.uuid))
         slots = {
             parameter: self._slot(parameter, SlotUse(gate, position, True, True))
             for parameter in free
@@ -304,30 +308,13 @@ class Lifting:
         steps: list[_Step],
     ) -> Any:
         operation = instruction.operation
-        head: Any = ()
+        head = self._content.read_control(operation, clbit_at)
         inner = scope
-        if isinstance(operation, (IfElseOp, WhileLoopOp)):
-            head = self._content.read(operation.condition, clbit_at)
-        elif isinstance(operation, SwitchCaseOp):
-            labels = [labels for labels, _ in operation.cases_specifier()]
-            head = (
-                self._content.read(operation.target, clbit_at),
-                tuple(
-                    tuple("default" if label is CASE_DEFAULT else int(label) for label in case)
-                    for case in labels
-                ),
-            )
-        elif isinstance(operation, ForLoopOp):
-            indices, counter, _ = operation.params
-            values = indices if isinstance(indices, expr.Expr) else tuple(indices)
-            head = (self._content.read(values, clbit_at), counter is not None)
-            if isinstance(counter, Parameter):
-                inner = _Scope(scope.constants, True, (*scope.counters, counter))
-        else:
-            box = (getattr(operation, "duration", None), getattr(operation, "unit", None))
-            head = self._content.read(box, clbit_at)
         if isinstance(operation, (WhileLoopOp, ForLoopOp)):
-            inner = _Scope(inner.constants, True, inner.counters)
+            counters = scope.counters
+            if isinstance(operation, ForLoopOp) and isinstance(operation.params[1], Parameter):
+                counters = (*counters, operation.params[1])
+            inner = _Scope(scope.constants, True, counters)
         blocks: list[tuple[QuantumCircuit, list[_Step]]] = []
         inside: list[Any] = []
         for block in operation.blocks:
@@ -337,6 +324,22 @@ class Lifting:
             blocks.append((block, block_steps))
         steps.append(_Step(instruction, instruction.name, on, to, None, tuple(blocks)))
         return (instruction.name, on, to, head, tuple(inside))
+
+
+def _is_whole(operation: Instruction) -> bool:
+    """Whether the name says it all; a user's own gate may bear any name."""
+    kind = operation.base_class
+    is_own = kind in (Gate, ControlledGate, Instruction) or not kind.__module__.startswith("qiskit")
+    return not is_own and (operation.name in _WHOLE or operation.name.startswith(("save_", "set_")))
+
+
+def _loop_counters(circuit: QuantumCircuit) -> Iterator[Parameter]:
+    for instruction in circuit.data:
+        if instruction.is_control_flow():
+            if isinstance(instruction.operation, ForLoopOp):
+                yield instruction.operation.params[1]
+            for block in instruction.operation.blocks:
+                yield from _loop_counters(block)
 
 
 def _built(

@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
 __all__ = ["CircuitFacts", "InexpressibleError", "Lowering", "circuit_facts"]
 
-_STATIC = ("barrier", "delay", "measure")
+_DROPPED_PROBABILITY = 1e-10
+"""Aer's simulators leave out terms of an error that are no likelier than this."""
 
 
 class InexpressibleError(Exception):
@@ -57,7 +58,9 @@ class CircuitFacts:
     outcomes_matter: bool
 
 
-def circuit_facts(circuit: QuantumCircuit, noise: NoiseSource | None, is_sample: bool) -> CircuitFacts:
+def circuit_facts(
+    circuit: QuantumCircuit, noise: NoiseSource | None, is_sample: bool
+) -> CircuitFacts:
     """Sort a circuit's measurements and qubits.
 
     Args:
@@ -158,7 +161,10 @@ class Lowering:
             yield places, Fixed(self._mixing(DEPHASING))
             return
         if name == "delay":
-            for error in (self._noise.after(name, qubits), self._noise.during(operation, qubits[0])):
+            for error in (
+                self._noise.after(name, qubits),
+                self._noise.during(operation, qubits[0]),
+            ):
                 if error is not None:
                     yield places, Fixed(self._error(error))
             return
@@ -238,12 +244,12 @@ class Lowering:
 
     def _opaque(self, operation: Gate, free: Sequence[int]) -> Opaque:
         gate = operation.to_mutable()
-        params: list[int | float] = [float(p) if i not in free else 0 for i, p in enumerate(gate.params)]
+        params: list[int | float] = [
+            float(p) if i not in free else 0 for i, p in enumerate(gate.params)
+        ]
         for position in free:
             params[position] = self._angle(operation.params[position])
-        kept = tuple(
-            params[i] if i in free else float(params[i]) for i in range(len(params))
-        )
+        kept = tuple(params[i] if i in free else float(params[i]) for i in range(len(params)))
         gate.params = [0.0 if i in free else float(params[i]) for i in range(len(params))]
         identity = self._space.identity(operation.num_qubits)
         return Opaque(gate, kept, tuple(range(operation.num_qubits)), identity, identity)
@@ -260,9 +266,19 @@ class Lowering:
     def _error(self, error: QuantumError) -> Matrix:
         known = self._errors.get(id(error))
         if known is None:
-            known = (error, self._space.channel(SuperOp(error).data))
+            known = (error, self._space.channel(superoperator(error)))
             self._errors[id(error)] = known
         return known[1]
+
+
+def superoperator(error: QuantumError) -> NDArray[np.complex128]:
+    """The channel of an error as Aer's simulators apply it: without the terms that they drop."""
+    total: NDArray[np.complex128] = sum(
+        probability * SuperOp(circuit).data
+        for circuit, probability in zip(error.circuits, error.probabilities, strict=True)
+        if probability > _DROPPED_PROBABILITY
+    )
+    return total
 
 
 _SPLIT: dict[str, Any] = {
@@ -324,7 +340,7 @@ def _leave_ground(delays: Sequence[Delay], qubit: int, noise: NoiseSource | None
     for delay in delays:
         for error in (noise.after("delay", (qubit,)), noise.during(delay, qubit)):
             if error is not None:
-                populated = SuperOp(error).data[:, 0]
+                populated = superoperator(error)[:, 0]
                 if abs(populated[0] - 1) > 1e-12:
                     return False
     return True

@@ -245,10 +245,9 @@ class _Placer:
         if position == 0:
             move = Move.FRONT
             rotated = [*self._order[width:], *self._order[:width]]
-            if (
-                left * size * right <= _ROTATE_NUMBERS
-                and self._ease(rotated, index + 1) < self._ease(self._order, index + 1)
-            ):
+            if left * size * right <= _ROTATE_NUMBERS and self._ease(
+                rotated, index + 1
+            ) < self._ease(self._order, index + 1):
                 move = Move.ROTATE
                 self._order = rotated
         elif right == 1:
@@ -338,7 +337,9 @@ class _Placer:
             action._replace(source=renumbered(action.source)) for action in schedule.actions
         ]
         schedule.chains = [
-            tuple(Link(link.base, renumbered(link.first), renumbered(link.second)) for link in chain)
+            tuple(
+                Link(link.base, renumbered(link.first), renumbered(link.second)) for link in chain
+            )
             for chain in schedule.chains
         ]
 

@@ -2,16 +2,16 @@
 
 Whatever happens (a submission, a cancellation, the answer of a backend) is handed to the
 scheduler under one lock, on the thread where it happened, and the attempts that the scheduler
-starts are sent off at once. Futures are finished by one thread of their own, never under the
-lock: a slow callback delays other callbacks, but not the devices.
+starts are sent off at once. The thread whose attempt has ended finishes its futures, after the
+next attempt was sent off and never under the lock: a slow callback delays nobody else.
 """
 
 from __future__ import annotations
 
 import itertools
 import logging
-import queue
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -23,6 +23,7 @@ from efaas.model.job import CPU, JobState, Usage
 from efaas.scheduler import (
     AttemptEnded,
     Cancelled,
+    Delivered,
     Dispatch,
     Fail,
     LoopClosed,
@@ -40,6 +41,7 @@ from efaas.scheduler import (
 if TYPE_CHECKING:
     from efaas.backends.protocol import Backend, Evaluation, Outcome
     from efaas.dispatch.ticket import Ticket
+    from efaas.future import QuantumFuture
     from efaas.policies.ordering import Ordering
     from efaas.policies.placement import Placement
     from efaas.scheduler import Event
@@ -48,7 +50,7 @@ __all__ = ["Dispatcher", "Recorder"]
 
 logger = logging.getLogger("efaas.dispatch")
 
-_STEP_THREADS = 1024  # a bound on threads only: how many steps run is the scheduler's decision
+_LANE_THREADS = 1024  # a bound on threads only: how many attempts run is the scheduler's decision
 _BATCH_LIMIT = 1024
 
 
@@ -61,9 +63,10 @@ class Recorder(Protocol):
 
 
 class _Local(threading.local):
-    """The attempt that a thread runs as a classical step."""
+    """What a thread is doing: the attempt it runs as a classical step, or finishing futures."""
 
     attempt_id: int | None = None
+    is_finishing: bool = False
 
 
 class Dispatcher:
@@ -101,17 +104,15 @@ class Dispatcher:
         # Re-entrant: a garbage collection inside may close a session that nobody refers to.
         self._lock = threading.RLock()
         self._tickets: dict[int, Ticket] = {}
+        self._unfinished: Counter[int] = Counter()  # jobs whose future is not finished, by session
         self._job_ids = itertools.count(1)
         self._lanes = {
-            name: ThreadPoolExecutor(1, thread_name_prefix=f"efaas-{name}") for name in backends
+            name: ThreadPoolExecutor(_LANE_THREADS, thread_name_prefix=f"efaas-{name}")
+            for name in places
         }
-        self._lanes[CPU] = ThreadPoolExecutor(_STEP_THREADS, thread_name_prefix="efaas-step")
         self._local = _Local()
         self._is_closed = self._is_abandoned = False
-        self._ended: queue.SimpleQueue[tuple[Ticket, bool] | None] = queue.SimpleQueue()
-        self._finisher = threading.Thread(target=self._finish_all, name="efaas-futures")
-        self._finisher.daemon = True
-        self._finisher.start()
+        self._idle = threading.Condition(self._lock)
 
     def now(self) -> float:
         """The present instant of this dispatcher's clock, in seconds."""
@@ -133,16 +134,19 @@ class Dispatcher:
             for ticket in tickets:
                 ticket.queued_at = now
                 self._tickets[ticket.job.id] = ticket
+                self._unfinished[ticket.job.session_id] += 1
             self._handle(Submitted(tuple([ticket.job for ticket in tickets])), now)
 
     def cancel(self, job_ids: Sequence[int]) -> None:
         """Take jobs, whose futures are cancelled already, out of the queue."""
         with self._lock:
-            self._handle(Cancelled(tuple(job_ids)), self._clock.now())
+            now = self._clock.now()
+            self._handle(Cancelled(tuple(job_ids)), now)
             for job_id in job_ids:
                 ticket = self._tickets.get(job_id)
                 if ticket is not None and ticket.state is JobState.QUEUED:
-                    self._forget(ticket, JobState.CANCELLED)
+                    self._forget(ticket, JobState.CANCELLED, now)
+                    self._count_down(ticket)
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
@@ -170,8 +174,8 @@ class Dispatcher:
                 self._handle(LoopClosed(loop_id), self._clock.now())
 
     def refuse_deadlock(self) -> None:
-        """Raise ``DeadlockError`` on the thread that finishes futures."""
-        if threading.current_thread() is self._finisher:
+        """Raise ``DeadlockError`` on a thread that is finishing futures."""
+        if self._local.is_finishing:
             raise DeadlockError(
                 "this wait could never end: it was called from a done-callback, on the thread "
                 "that finishes futures. Use future.then(fn) to go on with the value instead"
@@ -179,7 +183,18 @@ class Dispatcher:
 
     def is_own_thread(self) -> bool:
         """Whether this thread finishes futures or runs a classical step."""
-        return self._local.attempt_id is not None or threading.current_thread() is self._finisher
+        return self._local.attempt_id is not None or self._local.is_finishing
+
+    def unfinished(self, session_id: int) -> list[QuantumFuture[Any]]:
+        """The futures of a session's jobs that are queued or running."""
+        with self._lock:
+            tickets = self._tickets.values()
+            return [t.future for t in tickets if t.job.session_id == session_id]
+
+    def wait_until_idle(self, session_id: int, timeout: float | None = None) -> bool:
+        """Wait until nothing of a session is queued, running or being finished; whether it is."""
+        with self._idle:
+            return self._idle.wait_for(lambda: not self._unfinished[session_id], timeout)
 
     @contextmanager
     def paused_step(self) -> Iterator[None]:
@@ -211,20 +226,18 @@ class Dispatcher:
         with self._lock:
             self._is_closed = True
             queued = [t for t in self._tickets.values() if t.state is JobState.QUEUED]
-            self._handle(Cancelled(tuple(t.job.id for t in queued)), self._clock.now())
+            now = self._clock.now()
+            self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
             for ticket in queued:
-                self._forget(ticket, JobState.CANCELLED)
-            self._stop_if_idle()
-        for ticket in queued:
-            ticket.future.cancel()
-        if self.is_own_thread():
-            return  # closed from a step or a callback: the threads end by themselves
-        self._finisher.join(timeout)
-        if self._finisher.is_alive():
+                self._forget(ticket, JobState.CANCELLED, now)
+        self._withdraw(queued)
+        if not self.is_own_thread():
+            with self._idle:
+                if not self._idle.wait_for(lambda: not self._unfinished.total(), timeout):
+                    self._is_abandoned = True
             self._abandon()
-            self._finisher.join()
         for lane in self._lanes.values():
-            lane.shutdown(wait=not self._is_abandoned)
+            lane.shutdown(wait=not self._is_abandoned and not self.is_own_thread())
 
     # Under the lock.
 
@@ -232,15 +245,20 @@ class Dispatcher:
         if self._is_closed:
             raise ClosedError("the scheduler is closed; open a new EFSession or EFScheduler")
 
-    def _handle(self, event: Event, now: float) -> None:
+    def _handle(self, event: Event, now: float) -> list[tuple[Ticket, bool]]:
+        """Do what the scheduler says; returns the jobs that have ended, and whether well."""
+        ended = []
         for action in self._scheduler.handle(event, now):
             match action:
                 case Dispatch():
                     self._dispatch(action, now)
-                case Resolve(job_id) | Fail(job_id):
-                    self._ended.put((self._tickets[job_id], isinstance(action, Resolve)))
+                case Resolve(job_id):
+                    ended.append((self._tickets[job_id], True))
+                case Fail(job_id):
+                    ended.append((self._tickets[job_id], False))
                 case Pin():
                     pass  # asked for by open_loop, which reads it itself
+        return ended
 
     def _dispatch(self, dispatch: Dispatch, now: float) -> None:
         tickets = [self._tickets[job_id] for job_id in dispatch.job_ids]
@@ -253,50 +271,56 @@ class Dispatcher:
         except RuntimeError as error:  # the interpreter is shutting down
             self._report(dispatch.attempt_id, [(ticket, error) for ticket in ready])
 
-    def _forget(self, ticket: Ticket, state: JobState) -> None:
-        if self._tickets.pop(ticket.job.id, None) is None:
-            return
-        ticket.finished(state, self._clock.now())
+    def _forget(self, ticket: Ticket, state: JobState, now: float) -> None:
+        del self._tickets[ticket.job.id]
+        ticket.finished(state, now)
         if self._recorder is not None:
             self._recorder.job_finished(ticket)
-        self._stop_if_idle()
 
-    def _stop_if_idle(self) -> None:
-        if self._is_closed and not self._tickets:
-            self._ended.put(None)
-            for lane in self._lanes.values():
-                lane.shutdown(wait=False)
+    def _count_down(self, ticket: Ticket) -> None:
+        """A job's future is finished, so nobody need wait for it any more."""
+        self._unfinished[ticket.job.session_id] -= 1
+        if not self._unfinished[ticket.job.session_id]:
+            del self._unfinished[ticket.job.session_id]
+            self._idle.notify_all()
+
+    # Without the lock.
 
     def _abandon(self) -> None:
         """Give up on attempts that take too long to end."""
         with self._lock:
-            self._is_abandoned = True
-            for ticket in self._tickets.values():
+            given_up = list(self._tickets.values())
+            for ticket in given_up:
                 ticket.error = ClosedError("the scheduler was closed while this job ran")
-                self._ended.put((ticket, False))
+                self._forget(ticket, JobState.FAILED, self._clock.now())
+        self._withdraw(given_up)
 
-    # On the thread that finishes futures.
+    def _withdraw(self, tickets: Sequence[Ticket]) -> None:
+        """Cancel the futures of jobs that will not run, or fail those that had begun to."""
+        for ticket in tickets:
+            if not ticket.future.cancel():
+                ticket.future.set_exception(self._failure(ticket))
+        with self._lock:
+            for ticket in tickets:
+                self._count_down(ticket)
 
-    def _finish_all(self) -> None:
-        while (ended := self._ended.get()) is not None:
-            ticket, is_success = ended
-            if ticket.future.done():  # cancelled, or abandoned when its attempt was about to end
-                with self._lock:
-                    self._forget(ticket, JobState.CANCELLED)
-            elif is_success:
-                value = ticket.outcome
-                with self._lock:
-                    self._forget(ticket, JobState.DONE)
-                ticket.future.set_result(value)
-            else:
-                error = self._failure(ticket)
-                with self._lock:
-                    self._forget(ticket, JobState.FAILED)
-                ticket.future.set_exception(error)
+    def _finish(self, ended: Sequence[tuple[Ticket, bool, Any]]) -> None:
+        """Give results to whoever waits; callbacks run in here."""
+        self._local.is_finishing = True
+        try:
+            for ticket, is_success, value in ended:
+                if ticket.future.done():
+                    continue  # cancelled just before its attempt began
+                if is_success:
+                    ticket.future.set_result(value)
+                else:
+                    ticket.future.set_exception(self._failure(ticket))
+        finally:
+            self._local.is_finishing = False
 
     def _failure(self, ticket: Ticket) -> BaseException:
         """A step's own error; a backend's as the cause of a ``JobFailedError``."""
-        error = cast("BaseException", ticket.error)
+        error = ticket.error or ClosedError("the scheduler was closed before this job ran again")
         if ticket.job.places == (CPU,):
             return error
         attempts = ticket.snapshot().attempts
@@ -352,24 +376,43 @@ class Dispatcher:
         is_batch_failure: bool = False,
     ) -> None:
         with self._lock:
+            if self._is_abandoned:
+                return
             now = self._clock.now()
             failed_ids = []
+            values = {}
             for ticket, result in results:
                 if isinstance(result, _Value):
                     ticket.attempted(now, None)
-                    ticket.outcome = result.value
+                    values[ticket.job.id] = result.value
                 else:
                     ticket.attempted(now, result)
                     failed_ids.append(ticket.job.id)
-            if self._is_abandoned:
-                return
+            event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure)
             try:
-                self._handle(AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure), now)
+                ended = self._handle(event, now)
             except Exception as error:  # a bug of ours: whoever waits must still hear of it
                 logger.critical("the scheduler failed on the end of an attempt", exc_info=True)
-                for ticket, _ in results:
+                ended = [(ticket, False) for ticket, _ in results]
+                for ticket, _ in ended:
                     ticket.error = error
-                    self._ended.put((ticket, False))
+            for ticket, is_success in ended:
+                self._forget(ticket, _final_state(ticket, is_success=is_success), now)
+        if not ended:
+            return
+        # The last first: whoever waits for a round's results in order then wakes once, not at
+        # every one of them.
+        self._finish([(t, ok, values.get(t.job.id)) for t, ok in reversed(ended)])
+        with self._lock:
+            self._handle(Delivered(tuple([t.job.id for t, _ in ended])), self._clock.now())
+            for ticket, _ in ended:
+                self._count_down(ticket)
+
+
+def _final_state(ticket: Ticket, *, is_success: bool) -> JobState:
+    if ticket.future.cancelled():
+        return JobState.CANCELLED
+    return JobState.DONE if is_success else JobState.FAILED
 
 
 class _Value:

@@ -8,6 +8,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from efaas.branch import Branch, current_branch, entered
@@ -60,8 +61,7 @@ class SessionScope:
         self._session_id = session_id
         self._tenant = tenant
         self._lock = threading.Lock()
-        self._finished = threading.Condition(self._lock)
-        self._unfinished: set[Future[Any]] = set()
+        self._derived: set[Future[Any]] = set()
         self._is_closing = False
 
     def submit(self, requests: Callable[[Branch], Sequence[Request]]) -> list[QuantumFuture[Any]]:
@@ -123,7 +123,8 @@ class SessionScope:
             branch.require_alive()
             self._require_open()
             branch.attach(future)
-        self._track(future)
+        self._derived.add(future)
+        future.add_done_callback(self._derived.discard)
 
     def waiting(self) -> AbstractContextManager[None]:
         """Entered by a thread that is about to block; a step gives its CPU slot back meanwhile."""
@@ -160,31 +161,26 @@ class SessionScope:
             cancel: Withdraw what is queued instead of waiting for it.
             timeout: Most seconds to wait; None waits as long as it takes.
         """
-        with self._lock:
-            self._is_closing = True
+        self._is_closing = True
         for branch in self.root.open_branches():
             self.settle(withdrawn=branch.roll_back())
         if cancel:
-            with self._lock:
-                unfinished = list(self._unfinished)
-            for future in unfinished:
+            for future in [*self._derived, *self._dispatcher.unfinished(self._session_id)]:
                 future.cancel()
-        with self._finished:
-            self._finished.wait_for(lambda: not self._unfinished, timeout)
+        self._dispatcher.wait_until_idle(self._session_id, timeout)
 
     def _submit_step(
         self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
     ) -> QuantumFuture[Any]:
         context = copy_context()
-
-        def step() -> Any:
-            with entered(branch):
-                return fn(*args)
-
+        if current_branch(self.root) is branch:
+            run: Callable[[], Any] = partial(context.run, fn, *args)
+        else:
+            run = partial(context.run, _entered_and_run, branch, fn, args)
         with branch.lock:
             branch.require_alive()
             self._require_open()
-            ticket = self._ticket(branch, place=CPU, work=lambda: context.run(step))
+            ticket = self._ticket(branch, place=CPU, work=run)
             self._queue((ticket,))
         return ticket.future
 
@@ -219,7 +215,6 @@ class SessionScope:
         ticket = Ticket(job, future, work, convert, self._dispatcher.now(), points)
         future.ticket = ticket
         branch.attach(future)
-        self._track(future)
         return ticket
 
     def _require_open(self) -> None:
@@ -227,13 +222,7 @@ class SessionScope:
         if self._is_closing and not self._dispatcher.is_own_thread():
             raise ClosedError("the session is closed: open a new EFSession for more work")
 
-    def _track(self, future: QuantumFuture[Any]) -> None:
-        with self._lock:
-            self._unfinished.add(future)
-        future.add_done_callback(self._untrack)
 
-    def _untrack(self, future: Future[Any]) -> None:
-        with self._finished:
-            self._unfinished.discard(future)
-            if not self._unfinished:
-                self._finished.notify_all()
+def _entered_and_run(branch: Branch, fn: Callable[..., Any], args: Sequence[Any]) -> Any:
+    with entered(branch):
+        return fn(*args)

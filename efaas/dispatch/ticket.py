@@ -37,7 +37,6 @@ class Ticket:
         "first_shot_at",
         "future",
         "job",
-        "outcome",
         "points",
         "queued_at",
         "speculative",
@@ -72,7 +71,6 @@ class Ticket:
         self.where: str | None = None
         self.calibration_id: str | None = None
         self.usage = Usage()
-        self.outcome: Any = None
         self.error: BaseException | None = None
         self._attempts: tuple[AttemptRecord, ...] = ()
 
@@ -92,12 +90,13 @@ class Ticket:
         self._attempts += (
             AttemptRecord(self.where, self.dispatched_at, self.first_shot_at, now, described),
         )
+        self.state = JobState.QUEUED  # until it is finished, or dispatched once more
 
     def finished(self, state: JobState, now: float) -> None:
         """The job has ended; its work, which may be large, is let go."""
         self.state = state
         self.finished_at = now
-        self.work = self.convert = self.outcome = None
+        self.work = self.convert = None
 
     def snapshot(self) -> JobSnapshot:
         """What has happened so far."""

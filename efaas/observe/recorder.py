@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections import defaultdict
 from typing import Protocol
 
@@ -27,22 +26,23 @@ class FinishedJob(Protocol):
 
 
 class Recorder:
-    """Sums of times and counts, per session. May be read from any thread."""
+    """Sums of times and counts, per session.
+
+    One thread at a time may tell it of a job; any thread may read.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
         self._places: defaultdict[int, dict[str, _Sums]] = defaultdict(dict)
 
     def job_finished(self, finished: FinishedJob) -> None:
         """Add a job that has ended to its session's sums."""
         if finished.where is None:
             return  # cancelled before it went anywhere
-        with self._lock:
-            places = self._places[finished.job.session_id]
-            totals = places.get(finished.where)
-            if totals is None:
-                totals = places[finished.where] = _Sums()
-            totals.add(finished)
+        places = self._places[finished.job.session_id]
+        sums = places.get(finished.where)
+        if sums is None:
+            sums = places[finished.where] = _Sums()
+        sums.add(finished)
 
     def report(self, session_id: int, *, seconds: float, hits: int, misses: int) -> SessionReport:
         """The sums of one session so far.
@@ -53,8 +53,8 @@ class Recorder:
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
         """
-        with self._lock:
-            places = {n: sums.totals() for n, sums in self._places.get(session_id, {}).items()}
+        sums = dict(self._places.get(session_id, {}))
+        places = {name: place.totals() for name, place in sums.items()}
         return SessionReport(
             seconds=seconds,
             classical=places.pop(CPU, BackendTotals()),
@@ -65,8 +65,7 @@ class Recorder:
 
     def forget(self, session_id: int) -> None:
         """Drop a session's sums."""
-        with self._lock:
-            self._places.pop(session_id, None)
+        self._places.pop(session_id, None)
 
 
 class _Sums:

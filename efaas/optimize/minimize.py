@@ -28,7 +28,9 @@ _METHODS = (
 """Names for the error message and for ``_TAKES_WORKERS``; scipy itself decides what it knows."""
 
 _TAKES_WORKERS = frozenset(
-    method.lower() for method in _METHODS if method not in {"Nelder-Mead", "Powell", "COBYLA", "COBYQA"}
+    method.lower()
+    for method in _METHODS
+    if method not in {"Nelder-Mead", "Powell", "COBYLA", "COBYQA"}
 )
 """The methods that take derivatives, and scipy's ``workers`` option for their differences."""
 

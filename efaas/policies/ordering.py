@@ -24,8 +24,14 @@ class Ordering(Protocol):
         """Take a job out of the queue wherever it stands; None if it was not there."""
         ...
 
-    def take(self, place: str, limit: int) -> list[Job]:
-        """Remove and return the jobs that go next at ``place``: at most ``limit``, one class."""
+    def take(self, place: str, limit: int, *, speculative: bool = True) -> list[Job]:
+        """Remove and return the jobs that go next at ``place``: at most ``limit``, one class.
+
+        Args:
+            place: Where there is a free slot.
+            limit: Most jobs.
+            speculative: Whether speculative jobs may go now.
+        """
         ...
 
     def __len__(self) -> int:
@@ -51,9 +57,10 @@ class FirstComeFirstServed:
         """Take a job out of the queue; None if it was not there."""
         return self._committed.discard(job_id) or self._speculative.discard(job_id)
 
-    def take(self, place: str, limit: int) -> list[Job]:
+    def take(self, place: str, limit: int, *, speculative: bool = True) -> list[Job]:
         """The oldest committed jobs that may run at ``place``, or else the speculative ones."""
-        return self._committed.take(place, limit) or self._speculative.take(place, limit)
+        taken = self._committed.take(place, limit)
+        return taken or (self._speculative.take(place, limit) if speculative else [])
 
     def __len__(self) -> int:
         """How many jobs wait."""

@@ -124,7 +124,7 @@ def estimator_request(
     shots = shots_of_precision(target)
     grid, shape = _observable_grid(observables)
     experiment, observable_at = _experiment_of(circuit, grid, shape)
-    points, point_shape = _points(circuit, values, experiment)
+    points, point_shape = _points(experiment, values)
     point_at = np.arange(len(points)).reshape(point_shape)
     try:
         point_at, observable_at = np.broadcast_arrays(point_at, observable_at)
@@ -171,7 +171,8 @@ def sampler_request(
     circuit, values, own_shots = _sampler_parts(pub)
     count = checked_shots(next(n for n in (own_shots, shots, default_shots) if n is not None))
     experiment = Experiment.sample(circuit)
-    points, shape = _points(circuit, values, experiment)
+    _check_register_names([register.name for register in circuit.cregs])
+    points, shape = _points(experiment, values)
 
     def postprocess(outcome: Outcome) -> PubResult:
         samples = outcome.value
@@ -272,6 +273,17 @@ def _shown(value: Any) -> str:
     return f"a {type(value).__name__}"
 
 
+def _check_register_names(names: Sequence[str]) -> None:
+    """Refuse names that a result cannot hold as its fields, before anything has run."""
+    try:
+        DataBin(shape=(), **dict.fromkeys(names))
+    except (TypeError, ValueError) as error:
+        raise CircuitError(
+            "a sample's result has a field for every classical register, but one of "
+            f"{', '.join(map(repr, names))} cannot be a field; rename it: {error}"
+        ) from error
+
+
 def _observable_grid(observables: Any) -> tuple[list[Any], tuple[int, ...]]:
     """The observables in C order, and their shape; lists nest as in Qiskit."""
     if isinstance(observables, (ObservablesArray, np.ndarray)):
@@ -307,9 +319,7 @@ def _experiment_of(
     return Experiment.estimate(circuit, different), np.array(positions, np.intp).reshape(shape)
 
 
-def _points(
-    circuit: QuantumCircuit, values: Any, experiment: Experiment
-) -> tuple[NDArray[np.float64], tuple[int, ...]]:
+def _points(experiment: Experiment, values: Any) -> tuple[NDArray[np.float64], tuple[int, ...]]:
     """The parameter values, one row per point in C order, and the shape of the points."""
     if values is None:
         values = BindingsArray()
@@ -318,9 +328,9 @@ def _points(
             _check_real(entry)
     elif not isinstance(values, BindingsArray):
         _check_real(values)
-        values = {tuple(circuit.parameters): values}
+        values = {experiment.parameters: values}
     try:
-        array = BindingsArray.coerce(values).as_array(circuit.parameters)
+        array = BindingsArray.coerce(values).as_array(experiment.parameters)
     except (ValueError, TypeError, KeyError) as error:
         names = experiment.parameter_names
         shown = ", ".join(names[:4]) + (", ..." if len(names) > 4 else "")

@@ -6,6 +6,7 @@ from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve
 from efaas.scheduler.events import (
     AttemptEnded,
     Cancelled,
+    Delivered,
     Event,
     LoopClosed,
     LoopOpened,
@@ -20,6 +21,7 @@ __all__ = [
     "Action",
     "AttemptEnded",
     "Cancelled",
+    "Delivered",
     "Dispatch",
     "Event",
     "Fail",

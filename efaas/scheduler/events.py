@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AttemptEnded",
     "Cancelled",
+    "Delivered",
     "Event",
     "LoopClosed",
     "LoopOpened",
@@ -59,6 +60,13 @@ class AttemptEnded:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivered:
+    """Results have reached who waited for them: guesses on them are decided now."""
+
+    job_ids: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class LoopOpened:
     """A loop wants a backend; ``places`` are those that can run it."""
 
@@ -92,6 +100,7 @@ Event: TypeAlias = (
     | Cancelled
     | Promoted
     | AttemptEnded
+    | Delivered
     | LoopOpened
     | LoopClosed
     | StepPaused

@@ -17,6 +17,7 @@ from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve
 from efaas.scheduler.events import (
     AttemptEnded,
     Cancelled,
+    Delivered,
     Event,
     LoopClosed,
     LoopOpened,
@@ -66,6 +67,8 @@ class Scheduler:
         [Dispatch(attempt_id=1, place='qpu', job_ids=(1,))]
         >>> scheduler.handle(AttemptEnded(1), now=2.0)
         [Resolve(job_id=1)]
+        >>> scheduler.handle(Delivered((1,)), now=2.0)
+        []
     """
 
     def __init__(
@@ -90,6 +93,7 @@ class Scheduler:
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
+        self._undelivered: set[int] = set()
         self._pins: dict[str, str] = {}
         self._last_attempt_id = 0
         self._now = float("-inf")
@@ -111,6 +115,8 @@ class Scheduler:
                 return self._cancelled(event)
             case Promoted():
                 return self._promoted(event)
+            case Delivered():
+                return self._delivered(event)
             case LoopOpened():
                 return [Pin(event.loop_id, self._pin(event.loop_id, event.places))]
             case LoopClosed():
@@ -137,14 +143,18 @@ class Scheduler:
         _require(self._alone <= running | set(self._queued), "a finished job is remembered")
         for place, spec in self._places.items():
             if busy[place] < spec.slots:
-                idle_while = [job.id for job in self._queued.values() if place in job.places]
+                idle_while = [
+                    job.id
+                    for job in self._queued.values()
+                    if place in job.places and not (job.speculative and self._undelivered)
+                ]
                 _require(not idle_while, f"{place} idles while jobs {idle_while[:5]} wait for it")
 
     def _submitted(self, event: Submitted) -> list[Action]:
         touched: dict[str, None] = {}
         for job in event.jobs:
             placed = job
-            if job.loop_id is not None:
+            if job.loop_id is not None and len(job.places) > 1:
                 placed = replace(job, places=(self._pin(job.loop_id, job.places),))
             self._enqueue(placed)
             touched.update(dict.fromkeys(placed.places))
@@ -160,14 +170,16 @@ class Scheduler:
         return []
 
     def _promoted(self, event: Promoted) -> list[Action]:
+        touched: dict[str, None] = {}
         for job_id in event.job_ids:
             if job_id in self._queued:
                 self._ordering.discard(job_id)
                 self._enqueue(replace(self._queued[job_id], speculative=False))
+                touched.update(dict.fromkeys(self._queued[job_id].places))
             elif job_id in self._attempt_of:
                 attempt = self._attempts[self._attempt_of[job_id]]
                 attempt.jobs[job_id] = replace(attempt.jobs[job_id], speculative=False)
-        return []
+        return self._fill(touched)
 
     def _attempt_ended(self, event: AttemptEnded) -> list[Action]:
         attempt = self._attempts.pop(event.attempt_id)
@@ -186,7 +198,13 @@ class Scheduler:
             self._alone.discard(job_id)
             if job_id not in attempt.cancelled:
                 actions.append(Fail(job_id) if job_id in failed else Resolve(job_id))
+                self._undelivered.add(job_id)
         return actions + self._fill(touched)
+
+    def _delivered(self, event: Delivered) -> list[Action]:
+        """Let speculative jobs go again once no guess can be about to turn out wrong."""
+        self._undelivered.difference_update(event.job_ids)
+        return [] if self._undelivered or not self._queued else self._fill(tuple(self._places))
 
     def _step_changed(self, event: StepPaused | StepResumed) -> list[Action]:
         attempt = self._attempts.get(event.attempt_id)
@@ -221,7 +239,9 @@ class Scheduler:
         for place in places:
             spec = self._places[place]
             while self._queued and self._busy[place] < spec.slots:
-                jobs = self._ordering.take(place, spec.batch_limit)
+                jobs = self._ordering.take(
+                    place, spec.batch_limit, speculative=not self._undelivered
+                )
                 if not jobs:
                     break
                 for batch in self._batches(jobs):

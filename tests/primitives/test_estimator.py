@@ -31,6 +31,8 @@ OPERATORS = [
     SparsePauliOp("IY"),
     SparsePauliOp(["II", "XY"], [-2.0, 0.25]),
 ]
+MINUS_ONE = SparsePauliOp(["II", "IZ", "XI", "XZ"], [1.0, -1.0, -1.0, 1.0])
+"""Four times the projector onto minus on the left qubit and onto one on the right."""
 
 
 def exact(pubs):
@@ -74,7 +76,6 @@ def test_every_broadcast_shape_gives_qiskits_values(make_session, sizes, shapes,
         "ZX",
         Pauli("-ZX"),
         SparsePauliOp(["ZX", "ZX", "II"], [0.5, 1.0, 2.0]),
-        SparseObservable.from_label("XY"),
         {"ZI": 0.5, "YX": 2.0},
         {Pauli("-XX"): 0.5},
         ObservablesArray("XZ"),
@@ -93,16 +94,22 @@ def test_observables_may_be_all_that_qiskit_takes(session, observable) -> None:
 
 
 @pytest.mark.parametrize(
-    "observable", ["0+", "rl", {"ZI": 0.5, "-1": 2.0}, SparseObservable.from_label("0+")]
+    ("observable", "paulis"),
+    [
+        ("0+", SparsePauliOp(["II", "IX", "ZI", "ZX"], [0.25] * 4)),
+        ("rl", SparsePauliOp(["II", "IY", "YI", "YY"], [0.25, -0.25, 0.25, -0.25])),
+        ({"ZI": 0.25, "-1": 4.0}, MINUS_ONE + SparsePauliOp("ZI", 0.25)),
+        (SparseObservable.from_label("XY"), SparsePauliOp("XY")),
+        (SparseObservable.from_label("1I"), SparsePauliOp(["II", "ZI"], [0.5, -0.5])),
+    ],
 )
-def test_observables_may_hold_projectors(session, observable) -> None:
-    """StatevectorEstimator cannot do these; Qiskit's expansion into Paulis is the measure."""
+def test_observables_may_hold_projectors(session, observable, paulis) -> None:
+    """StatevectorEstimator cannot do these; their expansions into Paulis are the measure."""
     values = np.linspace(0.1, 2, COUNT)
-    expanded = SparsePauliOp.from_sparse_observable(ObservablesArray.coerce_observable(observable))
 
     found = SessionEstimator(session).run([(ANSATZ, observable, values)], precision=0).result()
 
-    expected = exact([(ANSATZ, expanded, values)])[0].data.evs
+    expected = exact([(ANSATZ, paulis, values)])[0].data.evs
     np.testing.assert_allclose(found[0].data.evs, expected, atol=1e-10)
 
 

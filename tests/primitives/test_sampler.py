@@ -106,6 +106,12 @@ def parameterised() -> QuantumCircuit:
     return circuit
 
 
+def badly_named() -> QuantumCircuit:
+    circuit = QuantumCircuit(QuantumRegister(1), ClassicalRegister(1, "shape"))
+    circuit.measure(0, 0)
+    return circuit
+
+
 def without_register() -> QuantumCircuit:
     circuit = QuantumCircuit([*QuantumRegister(1)], [Clbit()])
     circuit.measure(0, 0)
@@ -116,6 +122,7 @@ def without_register() -> QuantumCircuit:
     ("pub", "error", "message"),
     [
         (QuantumCircuit(1), MeasurementError, "measure_all"),
+        (badly_named(), CircuitError, "rename"),
         (without_register(), MeasurementError, "ClassicalRegister"),
         (parameterised(), ParameterError, "1 parameter \\(a\\)"),
         ((parameterised(), [np.inf]), ParameterError, "'a'"),

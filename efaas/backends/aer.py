@@ -1,0 +1,256 @@
+"""The backend that simulates a device, or an ideal machine, on this computer."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from efaas.backends.building import ProgramBuilder
+from efaas.backends.cost import memory_limit_bytes
+from efaas.backends.isa import Compiler
+from efaas.backends.protocol import Estimates, Outcome, Samples
+from efaas.backends.specs import device_of
+from efaas.backends.warm_cache import WarmCache
+from efaas.backends.workers import Workers
+from efaas.errors import InputError, ShotsError
+from efaas.model.job import Usage
+from efaas.model.profile import CircuitProfile
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from efaas.backends.experiment import Experiment
+    from efaas.backends.program import Program
+    from efaas.backends.protocol import Evaluation
+    from efaas.model.calibration import Calibration
+
+__all__ = ["METHODS", "AerBackend"]
+
+METHODS = ("automatic", "density_matrix", "statevector", "trajectories")
+
+_WORKER_SECONDS = 0.05
+"""Work predicted to take longer than this goes to the worker processes, if there are any: a
+round trip costs a millisecond, and a long run in this process would stop all its threads."""
+
+_NEW_MEASUREMENT_WEIGHT = 0.2
+_TYPICAL_SHOTS = 4096
+
+
+@dataclass
+class _Compiled:
+    """A program with its measured run time, in seconds per point."""
+
+    key: str
+    program: Program
+    seconds: float
+
+    def learn(self, seconds: float) -> None:
+        self.seconds += _NEW_MEASUREMENT_WEIGHT * (seconds - self.seconds)
+
+
+class AerBackend:
+    """Simulates a device with its noise; see ``Backend`` for the methods.
+
+    Small circuits get their exact noisy distribution, from which shots are drawn; large ones are
+    run shot by shot on Aer. The result of a point is a function of its angles, its seed and the
+    calibration; what it is batched with, and in which process it runs, changes no bit of it.
+
+    Attributes:
+        name: Its name.
+        num_qubits: Width of the device.
+        cache: Its warm calibration cache.
+
+    Example:
+        >>> from qiskit import QuantumCircuit
+        >>> from efaas.backends.experiment import Experiment
+        >>> from efaas.backends.protocol import Evaluation
+        >>> bell = QuantumCircuit(2)
+        >>> _ = bell.h(0), bell.cx(0, 1)
+        >>> experiment = Experiment.estimate(bell, ["ZZ"])
+        >>> backend = AerBackend("aer")
+        >>> evaluation = Evaluation(experiment, np.zeros((1, 0)), None, seeds=(0,))
+        >>> [outcome] = backend.execute([evaluation])
+        >>> round(float(outcome.value.evs[0, 0]), 12)
+        1.0
+    """
+
+    def __init__(
+        self,
+        spec: Any,
+        *,
+        name: str | None = None,
+        method: str = "automatic",
+        workers: int = 0,
+        cache: WarmCache | None = None,
+        max_memory_mb: int | None = None,
+        optimization_level: int = 3,
+        seed_transpiler: int = 11,
+    ) -> None:
+        """Make the backend of a device; nothing is compiled yet.
+
+        Args:
+            spec: A fake device's name, "aer", an ``AerSimulator`` or a ``BackendV2``.
+            name: Its name; by default the device's.
+            method: "density_matrix" and "trajectories" force one engine, "statevector" the exact
+                one for pure states; "automatic" chooses by predicted time.
+            workers: Processes for long runs; 0 runs everything in this process.
+            cache: Where compiled forms are kept; by default a new one.
+            max_memory_mb: Most memory of one simulation; by default half of the machine's.
+            optimization_level: Of the transpiler, 0 to 3.
+            seed_transpiler: Seed of the transpiler.
+
+        Raises:
+            UnknownBackendError: There is no device of that name.
+            InputError: An argument is out of its range.
+        """
+        if method not in METHODS:
+            raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
+        if workers < 0:
+            raise InputError(f"workers must be 0 or more, got {workers}")
+        if max_memory_mb is not None and max_memory_mb < 1:
+            raise InputError(f"max_memory_mb must be at least 1, got {max_memory_mb}")
+        if optimization_level not in range(4):
+            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level}")
+        device = device_of(spec, name)
+        if method == "automatic":
+            method = device.preferred_method
+        if method == "statevector" and not device.is_ideal:
+            raise InputError(
+                f"method='statevector' holds pure states only, but {device.name} is noisy; use "
+                "method='trajectories' to simulate its noise with statevectors"
+            )
+        self.name = device.name
+        self.num_qubits = device.num_qubits
+        self.cache = WarmCache() if cache is None else cache
+        self._calibration = device.calibration
+        compiler = Compiler(
+            device, optimization_level=optimization_level, seed_transpiler=seed_transpiler
+        )
+        self._builder = ProgramBuilder(device, compiler, method, memory_limit_bytes(max_memory_mb))
+        self._settings = (method, max_memory_mb, optimization_level, seed_transpiler)
+        self._workers = Workers(workers) if workers else None
+
+    def calibration(self) -> Calibration:
+        """The calibration of the simulated device; it never changes."""
+        return self._calibration
+
+    def profile(self, experiment: Experiment) -> CircuitProfile:
+        """The experiment as compiled for this device; compiles it if it is cold.
+
+        Raises:
+            CircuitError: This device can never run it.
+        """
+        compiled, is_warm = self._compiled(experiment)
+        program = compiled.program
+        return CircuitProfile(
+            backend=self.name,
+            num_qubits=program.num_qubits,
+            depth=program.depth,
+            two_qubit_gates=program.two_qubit_gates,
+            layout=program.layout,
+            seconds=compiled.seconds,
+            is_warm=is_warm,
+        )
+
+    def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
+        """Run the evaluations: one outcome, or error, for each, in order."""
+        groups: dict[tuple[str, int | None], list[int]] = defaultdict(list)
+        for index, evaluation in enumerate(evaluations):
+            groups[evaluation.experiment.fingerprint, evaluation.shots].append(index)
+        outcomes: list[Outcome | Exception | None] = [None] * len(evaluations)
+        for indices in groups.values():
+            members = [evaluations[index] for index in indices]
+            for index, outcome in zip(indices, self._run_alike(members), strict=True):
+                outcomes[index] = outcome
+        return outcomes  # type: ignore[return-value]
+
+    def close(self) -> None:
+        """Stop the worker processes; later evaluations run in this process."""
+        workers, self._workers = self._workers, None
+        if workers is not None:
+            workers.close()
+
+    def __repr__(self) -> str:
+        return f"<AerBackend {self.name!r}: {self.num_qubits} qubits, {self._settings[0]}>"
+
+    def _compiled(self, experiment: Experiment) -> tuple[_Compiled, bool]:
+        calibration_id = self._calibration.id
+        key = (experiment.fingerprint, self.name, calibration_id, self._settings)
+
+        def build() -> _Compiled:
+            program = self._builder.build(experiment)
+            shots = _TYPICAL_SHOTS
+            return _Compiled(repr(key), program, program.engine(shots)[1].seconds(shots))
+
+        return self.cache.get_or_build(key, build, lambda compiled: compiled.program.nbytes)
+
+    def _run_alike(self, members: Sequence[Evaluation]) -> list[Outcome | Exception]:
+        """Run evaluations of one experiment and one number of shots together."""
+        first = members[0]
+        try:
+            if first.experiment.is_sample and first.shots is None:
+                raise ShotsError("sampling needs a number of shots, got None")
+            compiled, _ = self._compiled(first.experiment)
+            started = time.perf_counter()
+            values = self._run(compiled, members)
+        except Exception as error:
+            if len(members) == 1:
+                return [error]
+            # One of them must not spoil the others.
+            return [outcome for member in members for outcome in self._run_alike([member])]
+        seconds = time.perf_counter() - started
+        points = sum(len(member.angles) for member in members)
+        if points:
+            compiled.learn(seconds / points)
+        share = seconds / max(1, points)
+        return [
+            Outcome(value, Usage(qpu_seconds=share * len(member.angles)), self._calibration.id)
+            for member, value in zip(members, values, strict=True)
+        ]
+
+    def _run(
+        self, compiled: _Compiled, members: Sequence[Evaluation]
+    ) -> list[Estimates | Samples]:
+        first = members[0]
+        if len(members) == 1:
+            angles, seeds, wanted = first.angles, first.seeds, first.wanted
+        else:
+            angles = np.concatenate([member.angles for member in members])
+            seeds = tuple(seed for member in members for seed in member.seeds)
+            wanted = None
+            if any(member.wanted is not None for member in members):
+                every = tuple(range(len(first.experiment.observables)))
+                wanted = tuple(
+                    asked
+                    for member in members
+                    for asked in member.wanted or (every,) * len(member.angles)
+                )
+        workers = self._workers
+        if workers is not None and compiled.seconds * len(angles) > _WORKER_SECONDS:
+            value = workers.run(
+                compiled.key, compiled.program, angles, first.shots, seeds, wanted
+            )
+        else:
+            value = compiled.program.run(angles, first.shots, seeds, wanted)
+        if len(members) == 1:
+            return [value]
+        return _split(value, [len(member.angles) for member in members])
+
+
+def _split(value: Estimates | Samples, counts: Sequence[int]) -> list[Estimates | Samples]:
+    """The results of consecutive groups of points."""
+    parts: list[Estimates | Samples] = []
+    start = 0
+    for count in counts:
+        stop = start + count
+        if isinstance(value, Estimates):
+            parts.append(Estimates(value.evs[start:stop], value.stds[start:stop]))
+        else:
+            registers = {name: rows[start:stop] for name, rows in value.registers.items()}
+            parts.append(Samples(registers, value.num_bits))
+        start = stop
+    return parts

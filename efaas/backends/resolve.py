@@ -1,0 +1,30 @@
+"""From what a user passes as a backend to a ``Backend``."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from efaas.backends.aer import AerBackend
+from efaas.backends.protocol import Backend
+
+__all__ = ["resolve_backend"]
+
+
+def resolve_backend(spec: Any) -> Backend:
+    """The backend that a specification means; a ``Backend`` is returned as it is.
+
+    Args:
+        spec: A fake device's name, "aer", an ``AerSimulator``, a ``BackendV2`` with a target, or
+            anything that is a ``Backend`` already.
+
+    Raises:
+        UnknownBackendError: There is no backend of that name.
+        InputError: Nothing that stands for a backend.
+
+    Example:
+        >>> resolve_backend("aer").calibration().id
+        'ideal'
+    """
+    if not isinstance(spec, (str, type)) and isinstance(spec, Backend):
+        return spec
+    return AerBackend(spec)

@@ -1,0 +1,68 @@
+"""Random numbers that belong to a point: drawn from its own seed and from nothing else."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+__all__ = ["draw_outcomes", "point_generator", "simulator_seed"]
+
+_MASK = 2**64 - 1
+
+
+class _Reseeded(threading.local):
+    """One generator per thread, set back for each point: a new one costs six times as much."""
+
+    def __init__(self) -> None:
+        self.bits = np.random.Philox(key=0)
+        self.generator = np.random.Generator(self.bits)
+        self.state: Any = self.bits.state
+
+
+_LOCAL = _Reseeded()
+
+
+def point_generator(seed: int) -> np.random.Generator:
+    """The generator of a seed, at its start: the stream of ``Generator(Philox(key=seed))``.
+
+    It is this thread's only one: draw all that a point needs before asking for another.
+
+    Args:
+        seed: From 0 to ``2**128 - 1``.
+    """
+    state = _LOCAL.state
+    inner = state["state"]
+    inner["key"][0] = seed & _MASK
+    inner["key"][1] = seed >> 64
+    inner["counter"][:] = 0
+    state["buffer_pos"] = 4
+    state["has_uint32"] = 0
+    state["uinteger"] = 0
+    _LOCAL.bits.state = state
+    return _LOCAL.generator
+
+
+def simulator_seed(seed: int) -> int:
+    """A seed for Aer, which takes 31 bits, derived from a point's 128-bit seed."""
+    return int(point_generator(seed).integers(2**31 - 1))
+
+
+def draw_outcomes(
+    generator: np.random.Generator, probabilities: NDArray[np.float64], shots: int
+) -> NDArray[np.intp]:
+    """Outcomes of independent shots, in the order of the shots.
+
+    Args:
+        generator: Where the randomness comes from.
+        probabilities: Not negative; they need not add up to exactly 1.
+        shots: How many.
+    """
+    cumulated = np.cumsum(probabilities)
+    drawn = np.searchsorted(cumulated, generator.random(shots) * cumulated[-1], side="right")
+    # A draw just below the total can be rounded up to it.
+    return np.minimum(drawn, len(probabilities) - 1)

@@ -1,0 +1,186 @@
+"""Worker processes for work that would hold the interpreter for long."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import pickle
+import threading
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from efaas.backends.protocol import Estimates, Samples
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from efaas.backends.program import Program
+
+__all__ = ["Workers", "joined"]
+
+_THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+_MOST_PROGRAMS = 32
+"""Programs that a worker keeps."""
+
+
+class Workers:
+    """A pool of processes that run programs, started when first needed.
+
+    A program is sent to every worker that meets it for the first time, and kept there.
+    """
+
+    def __init__(self, count: int) -> None:
+        """Promise ``count`` processes; none is started yet."""
+        self.count = count
+        self._pool: ProcessPoolExecutor | None = None
+        self._lock = threading.Lock()
+        self._closed = False
+
+    def run(
+        self,
+        key: str,
+        program: Program,
+        angles: NDArray[np.float64],
+        shots: int | None,
+        seeds: Sequence[int],
+        wanted: Sequence[tuple[int, ...]] | None,
+    ) -> Estimates | Samples:
+        """Run a program with its points spread over the processes.
+
+        A pool that lost a process is started once more; if it fails again, that is the error.
+
+        Args:
+            key: Identifies the program.
+            program: See ``Program.run``, as for the other arguments.
+            angles: Shape ``(points, slots)``.
+            shots: Shots of each setting, or None.
+            seeds: One per point.
+            wanted: For each point the observables to estimate; None for all.
+        """
+        parts = [part for part in np.array_split(np.arange(len(angles)), self.count) if len(part)]
+        pieces = [
+            (
+                angles[part],
+                shots,
+                tuple(seeds[i] for i in part),
+                None if wanted is None else tuple(wanted[i] for i in part),
+            )
+            for part in parts
+        ]
+        for attempt in range(2):
+            pool = self._started()
+            try:
+                return joined(self._map(pool, key, program, pieces))
+            except BrokenProcessPool:
+                self._discard(pool)
+                if attempt:
+                    raise
+        raise AssertionError("unreachable")
+
+    def close(self) -> None:
+        """Stop the processes and wait until they are gone; it may be called twice."""
+        with self._lock:
+            pool, self._pool = self._pool, None
+            self._closed = True
+        if pool is not None:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _map(
+        self,
+        pool: ProcessPoolExecutor,
+        key: str,
+        program: Program,
+        pieces: Sequence[tuple[object, ...]],
+    ) -> list[Estimates | Samples]:
+        futures = [pool.submit(_run_known, key, *piece) for piece in pieces]
+        results: list[Estimates | Samples] = []
+        data: bytes | None = None
+        again = {}
+        for index, future in enumerate(futures):
+            result = future.result()
+            if result is None:
+                data = data or pickle.dumps(program)
+                again[index] = pool.submit(_run_new, key, data, *pieces[index])
+            results.append(result)  # type: ignore[arg-type]
+        for index, future in again.items():
+            results[index] = future.result()  # type: ignore[assignment]
+        return results
+
+    def _started(self) -> ProcessPoolExecutor:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the worker processes are closed")
+            if self._pool is None:
+                self._pool = ProcessPoolExecutor(
+                    self.count,
+                    mp_context=multiprocessing.get_context("spawn"),
+                    initializer=_limit_threads,
+                )
+            return self._pool
+
+    def _discard(self, pool: ProcessPoolExecutor) -> None:
+        with self._lock:
+            if self._pool is pool:
+                self._pool = None
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+def joined(parts: Sequence[Estimates | Samples]) -> Estimates | Samples:
+    """The results of consecutive points as one."""
+    first = parts[0]
+    if len(parts) == 1:
+        return first
+    if isinstance(first, Estimates):
+        rest = [part for part in parts if isinstance(part, Estimates)]
+        return Estimates(
+            np.concatenate([part.evs for part in rest]),
+            np.concatenate([part.stds for part in rest]),
+        )
+    samples = [part for part in parts if isinstance(part, Samples)]
+    registers = {
+        name: np.concatenate([part.registers[name] for part in samples])
+        for name in first.registers
+    }
+    return Samples(registers, first.num_bits)
+
+
+_PROGRAMS: dict[str, Program] = {}
+"""In a worker process: the programs it has been sent."""
+
+
+def _limit_threads() -> None:
+    for name in _THREAD_VARIABLES:
+        os.environ[name] = "1"
+
+
+def _run_known(
+    key: str,
+    angles: NDArray[np.float64],
+    shots: int | None,
+    seeds: Sequence[int],
+    wanted: Sequence[tuple[int, ...]] | None,
+) -> Estimates | Samples | None:
+    """In a worker: run a program that was sent before, or None if it was not."""
+    program = _PROGRAMS.get(key)
+    return None if program is None else program.run(angles, shots, seeds, wanted)
+
+
+def _run_new(
+    key: str,
+    data: bytes,
+    angles: NDArray[np.float64],
+    shots: int | None,
+    seeds: Sequence[int],
+    wanted: Sequence[tuple[int, ...]] | None,
+) -> Estimates | Samples:
+    """In a worker: keep a program and run it."""
+    while len(_PROGRAMS) >= _MOST_PROGRAMS:
+        del _PROGRAMS[next(iter(_PROGRAMS))]
+    program = _PROGRAMS[key] = pickle.loads(data)
+    return program.run(angles, shots, seeds, wanted)
