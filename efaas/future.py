@@ -75,8 +75,8 @@ class Submission(Protocol):
 
     job: Job
 
-    def snapshot(self) -> JobSnapshot:
-        """What has happened to it so far."""
+    def snapshot(self, *, is_cancelled: bool = False) -> JobSnapshot:
+        """What has happened to it so far, to a future that was cancelled or not."""
         ...
 
 
@@ -100,9 +100,12 @@ class QuantumFuture(Future[T]):
     def job(self) -> JobSnapshot | None:
         """What has happened to the job so far, as a value that does not change afterwards.
 
-        None for a derived future (from ``then`` or ``speculate``), which is not a job itself.
+        Points that were submitted together are one job. None for a derived future (from ``then``
+        or ``speculate``), which is not a job itself.
         """
-        return None if self.ticket is None else self.ticket.snapshot()
+        if self.ticket is None:
+            return None
+        return self.ticket.snapshot(is_cancelled=self.cancelled())
 
     def result(self, timeout: float | None = None) -> T:
         """The value, waiting for it at most ``timeout`` seconds.

@@ -17,22 +17,23 @@ if TYPE_CHECKING:
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
 
-__all__ = ["Objective", "SubmitsRounds"]
+__all__ = ["Objective", "SubmitsPoints"]
 
 
-class SubmitsRounds(Protocol):
+class SubmitsPoints(Protocol):
     """The session as an objective sees it."""
 
-    def submit_round(
+    def submit_points(
         self,
         experiment: Experiment,
-        angles: Sequence[NDArray[np.float64]],
+        angles: NDArray[np.float64],
         *,
         shots: int | None,
         loop: str,
-        convert: Callable[[Outcome], Any],
-    ) -> list[QuantumFuture[Any]]:
-        """One job per array of points, all in one round."""
+        convert: Callable[[Outcome], Sequence[Any]],
+        futures: int,
+    ) -> Sequence[QuantumFuture[Any]]:
+        """Queue points as one job."""
         ...
 
 
@@ -52,7 +53,7 @@ class Objective:
 
     def __init__(
         self,
-        session: SubmitsRounds,
+        session: SubmitsPoints,
         experiment: Experiment,
         *,
         shots: int | None,
@@ -85,10 +86,12 @@ class Objective:
         Raises:
             ParameterError: The wrong length, NaN or infinity.
         """
-        return self._round([self._angles_of_one(theta)], _first_value)[0]
+        return self._submit(self._angles_of_one(theta), _values, 1)[0]
 
     def submit_many(self, thetas: ArrayLike) -> list[QuantumFuture[float]]:
         """One future per row of ``thetas``, shape ``(points, num_parameters)``, in one round.
+
+        The rows are one job; each can still be cancelled while it is queued.
 
         Raises:
             ParameterError: The wrong length, NaN or infinity.
@@ -102,7 +105,7 @@ class Objective:
                 f"{self.num_parameters}), got {shape}; for one point use submit"
             )
         angles = self._experiment.slot_angles(self._experiment.check_values(thetas))
-        return self._round([angles[i : i + 1] for i in range(len(angles))], _first_value)
+        return list(self._submit(angles, _values, len(angles)))
 
     def gradient(self, theta: ArrayLike) -> QuantumFuture[NDArray[np.float64]]:
         """The future of the parameter-shift gradient, shape ``(num_parameters,)``, in one round.
@@ -121,12 +124,12 @@ class Objective:
         angles = self._experiment.slot_angles(values)[0]
         jacobian = self._experiment.angle_map.jacobian(values[0])
 
-        def combined(outcome: Outcome) -> NDArray[np.float64]:
+        def combined(outcome: Outcome) -> Sequence[NDArray[np.float64]]:
             slot_gradient = rule.combine(outcome.value.evs[:, 0])  # type: ignore[union-attr]
             gradient: NDArray[np.float64] = jacobian.T @ slot_gradient
-            return gradient
+            return (gradient,)
 
-        return self._round([rule.points(angles)], combined)[0]
+        return self._submit(rule.points(angles), combined, 1)[0]
 
     def __repr__(self) -> str:
         shots = "exact" if self.shots is None else f"{self.shots} shots"
@@ -146,14 +149,20 @@ class Objective:
     def _angles_of_one(self, theta: ArrayLike) -> NDArray[np.float64]:
         return self._experiment.slot_angles(self._checked_point(theta))
 
-    def _round(
-        self, angles: Sequence[NDArray[np.float64]], convert: Callable[[Outcome], Any]
-    ) -> list[QuantumFuture[Any]]:
-        return self._session.submit_round(
-            self._experiment, angles, shots=self.shots, loop=self._loop, convert=convert
+    def _submit(
+        self, angles: NDArray[np.float64], convert: Callable[[Outcome], Sequence[Any]], futures: int
+    ) -> Sequence[QuantumFuture[Any]]:
+        return self._session.submit_points(
+            self._experiment,
+            angles,
+            shots=self.shots,
+            loop=self._loop,
+            convert=convert,
+            futures=futures,
         )
 
 
-def _first_value(outcome: Outcome) -> float:
-    """The one observable at the one point."""
-    return float(outcome.value.evs[0, 0])  # type: ignore[union-attr]
+def _values(outcome: Outcome) -> list[float]:
+    """The one observable at every point."""
+    values: list[float] = outcome.value.evs[:, 0].tolist()  # type: ignore[union-attr]
+    return values

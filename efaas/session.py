@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
@@ -326,19 +326,30 @@ class EFSession:
             convert: Makes the future's value; the ``Outcome`` itself if None.
         """
         opened = self._loop(experiment, f"{loop or 'session'} {experiment.fingerprint}")
-        return self._submit(opened, experiment, [angles], shots, wanted, convert)[0]
+        only = None if convert is None else _alone(convert)
+        return self._submit(opened, experiment, angles, shots, wanted, only, 1)[0]
 
-    def submit_round(
+    def submit_points(
         self,
         experiment: Experiment,
-        angles: Sequence[NDArray[np.float64]],
+        angles: NDArray[np.float64],
         *,
         shots: int | None,
         loop: str,
-        convert: Callable[[Outcome], Any],
-    ) -> list[QuantumFuture[Any]]:
-        """Queue one job per array of points, all in one round; what objectives are built on."""
-        return self._submit(self._loops[loop], experiment, angles, shots, None, convert)
+        convert: Callable[[Outcome], Sequence[Any]],
+        futures: int,
+    ) -> Sequence[QuantumFuture[Any]]:
+        """Queue points as one job; what objectives are built on.
+
+        Args:
+            experiment: What to measure.
+            angles: Its slots' angles, shape ``(points, slots)``.
+            shots: Shots of each measurement setting, or None for exact expectations.
+            loop: The name of the objective's loop.
+            convert: Makes the futures' values.
+            futures: How many to return: one, or one per point.
+        """
+        return self._submit(self._loops[loop], experiment, angles, shots, None, convert, futures)
 
     # Classical work.
 
@@ -421,30 +432,24 @@ class EFSession:
         self,
         loop: _Loop,
         experiment: Experiment,
-        angles: Sequence[NDArray[np.float64]],
+        angles: NDArray[np.float64],
         shots: int | None,
         wanted: tuple[tuple[int, ...], ...] | None,
-        convert: Callable[[Outcome], Any] | None,
-    ) -> list[QuantumFuture[Any]]:
+        convert: Callable[[Outcome], Sequence[Any]] | None,
+        futures: int,
+    ) -> Sequence[QuantumFuture[Any]]:
         from efaas.backends.protocol import Evaluation
 
-        def seed(branch: Branch, row: NDArray[np.float64], suffix: bytes) -> int:
-            # Adding 0.0 makes the two zeros one point.
-            key = loop.stream.key((row + 0.0).tobytes() + suffix)
-            return loop.stream.keyed_seed(key, branch.next_occurrence(key))
+        # Adding 0.0 makes the two zeros one point.
+        points = [row.tobytes() for row in angles + 0.0]
+        keys = loop.stream.keys(points, _asked_for(len(angles), shots, wanted))
 
-        def requests(branch: Branch) -> list[Request]:
-            made = []
-            for points in angles:
-                suffixes = _suffixes(len(points), shots, wanted)
-                seeds = tuple(
-                    seed(branch, row, suffix) for row, suffix in zip(points, suffixes, strict=True)
-                )
-                evaluation = Evaluation(experiment, points, shots, seeds, wanted)
-                made.append(Request(evaluation, loop.place, loop.id, convert))
-            return made
+        def request(branch: Branch) -> Request:
+            seeds = [loop.stream.seed(key, branch.next_occurrence(key)) for key in keys]
+            evaluation = Evaluation(experiment, angles, shots, tuple(seeds), wanted)
+            return Request(evaluation, loop.place, loop.id, convert, futures)
 
-        return self._scope.submit(requests)
+        return self._scope.submit(request)
 
     def _loop(self, experiment: Experiment, name: str) -> _Loop:
         """The loop of that name, opened, pinned and warmed if it is new."""
@@ -493,14 +498,18 @@ class _Loop:
     profile: CircuitProfile
 
 
-def _suffixes(
+def _asked_for(
     points: int, shots: int | None, wanted: tuple[tuple[int, ...], ...] | None
-) -> Iterable[bytes]:
+) -> list[bytes]:
     """What tells evaluations of one point apart that ask for different things."""
-    common = b"" if shots is None else shots.to_bytes(8, "little")
+    common = b"exact" if shots is None else b"%d" % shots
     if wanted is None:
-        return itertools.repeat(common, points)
+        return [common] * points
     return [common + repr(indices).encode() for indices in wanted]
+
+
+def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:
+    return lambda outcome: (convert(outcome),)
 
 
 def _check_shots(shots: int | None) -> None:

@@ -57,7 +57,7 @@ class TestRounds:
         with efaas.EFSession(backend) as session:
             energy = session.objective(ANSATZ, "ZZ")
             gradient = energy.gradient(POINTS[0]).result()
-        assert backend.rounds == [1]
+        assert backend.rounds == [2 * ANSATZ.num_parameters]
         np.testing.assert_allclose(gradient, np.cos(POINTS[0]), atol=1e-12)
 
     def test_no_points_are_no_round(self) -> None:
@@ -207,7 +207,7 @@ class TestFailures:
 
     def test_one_bad_evaluation_does_not_take_its_round_along(self) -> None:
         def round_error(evaluations: Any) -> Exception | None:
-            poisoned = any(e.angles[0, 0] == POINTS[2, 0] for e in evaluations)
+            poisoned = any(POINTS[2, 0] in e.angles[:, 0] for e in evaluations)
             return OSError("poison") if poisoned else None
 
         with efaas.EFSession(FakeBackend(round_error=round_error)) as session:
@@ -249,6 +249,42 @@ class TestFailures:
             step.add_done_callback(lambda f: seen.append(f.result()))
             step.then(lambda value: value).result()
         assert seen == [5]
+
+
+    def test_the_points_of_a_round_that_failed_are_tried_alone_once(self) -> None:
+        backend = FakeBackend(round_error=lambda evaluations: OSError("down"))
+        with efaas.EFSession(backend) as session:
+            futures = session.objective(ANSATZ, "ZZ").submit_many(POINTS)
+            errors = [future.exception() for future in futures]
+        assert [len(e.attempts) for e in errors if isinstance(e, JobFailedError)] == [2] * 5
+        assert backend.rounds == [5, 1, 1, 1, 1, 1]
+
+
+class TestCancelling:
+    def test_one_point_of_a_queued_round_can_be_cancelled(self) -> None:
+        backend = FakeBackend(manual=True)
+        with efaas.EFSession(backend, seed=1) as session:
+            energy = session.objective(ANSATZ, "ZZ")
+            first = energy.submit(ZEROS)
+            backend.wait_for_round()
+            futures = energy.submit_many(POINTS)
+            assert futures[1].cancel()
+            backend.release(2)
+            wait([first, *futures])
+        with efaas.EFSession(FakeBackend(), seed=1) as session:
+            values = [f.result() for f in session.objective(ANSATZ, "ZZ").submit_many(POINTS)]
+        assert backend.rounds == [1, 4]
+        assert [f.result() for f in futures if not f.cancelled()] == [values[0], *values[2:]]
+
+    def test_a_round_that_nobody_waits_for_never_runs(self) -> None:
+        backend = FakeBackend(manual=True)
+        with efaas.EFSession(backend, seed=1) as session:
+            energy = session.objective(ANSATZ, "ZZ")
+            energy.submit(ZEROS)
+            backend.wait_for_round()
+            assert all([future.cancel() for future in energy.submit_many(POINTS)])
+            backend.release(2)
+        assert backend.rounds == [1]
 
 
 class TestClosing:

@@ -23,7 +23,10 @@ from efaas.model.profile import CircuitProfile
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from qiskit.circuit import Instruction
+
     from efaas.backends.experiment import Experiment
+    from efaas.backends.isa import IsaCircuit
     from efaas.backends.program import Program
     from efaas.backends.protocol import Evaluation
     from efaas.model.calibration import Calibration
@@ -167,6 +170,18 @@ class AerBackend:
             for index, outcome in zip(indices, self._run_alike(members), strict=True):
                 outcomes[index] = outcome
         return outcomes  # type: ignore[return-value]
+
+    def isa(self, experiment: Experiment) -> IsaCircuit:
+        """The experiment's circuit as this device runs it, with the observables laid out.
+
+        Raises:
+            CircuitError: This device cannot run it.
+        """
+        return self._builder.compiler.compile(experiment)
+
+    def basis_changes(self, qubits: Sequence[int], basis: str) -> dict[int, list[Instruction]]:
+        """For each physical qubit the gates after which reading it measures "X" or "Y"."""
+        return self._builder.compiler.basis_changes(qubits, basis)
 
     def close(self) -> None:
         """Stop the worker processes; later evaluations run in this process."""

@@ -9,6 +9,7 @@ its qubits. The joint distribution of all estimates is the same.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -31,8 +32,9 @@ __all__ = ["Setting", "ShotPlan", "Terms", "exact_terms", "settings_of", "weight
 _MOST_SYNDROME_BITS = 10
 """Settings with more independent Paulis draw outcomes shot by shot instead of syndromes."""
 
-_MOST_TABLE_ENTRIES = 2**16
-"""Up to this size one matrix takes a state to the probabilities of all settings at once."""
+_MOST_TABLE_ENTRIES = 2**13
+"""Up to this size one matrix takes a state to the probabilities of all settings at once. It is
+below the size (9216) from which OpenBLAS splits a product with a vector among threads."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,7 @@ def weighted(values: NDArray[np.float64], weights: NDArray[np.float64]) -> NDArr
     """
     result = np.empty((len(values), len(weights)))
     for column, row in enumerate(weights):
-        np.add.reduce(values * row, axis=1, out=result[:, column])
+        result[:, column] = np.add.reduce(values * row, axis=1)
     return result
 
 
@@ -212,7 +214,7 @@ class ShotPlan:
                 matrix = np.kron(matrix, effect[:, nonzero])
                 if matrix.size > _MOST_TABLE_ENTRIES:
                     return None
-            labels = drawn.labels()
+            labels = drawn.labels
             reduced = np.zeros((2 ** len(drawn.generators or ()), len(columns)))
             np.add.at(reduced, labels, matrix)
             blocks.append((columns, reduced))
@@ -220,7 +222,7 @@ class ShotPlan:
         used = np.unique(np.concatenate([columns for columns, _ in blocks] or [[0]])).astype(
             np.intp
         )
-        if size * len(used) > _MOST_TABLE_ENTRIES:
+        if size * max(len(used), len(self.used)) > _MOST_TABLE_ENTRIES:
             return None
         matrix = np.zeros((size, len(used)))
         signs = np.zeros((len(self.used), size))
@@ -259,20 +261,32 @@ class _Table:
         points = len(states)
         weights = np.matmul(states.take(self.columns, axis=1)[:, None, :], self.matrix)[:, 0]
         np.maximum(weights, 0.0, out=weights)
-        drawn = []
+        shares = []
+        counts = np.empty(weights.shape)
         for row, number, height in self.groups:
-            shares = weights[:, row : row + number * height].reshape(points, number, height)
-            shares = shares / np.add.reduce(shares, axis=2, keepdims=True)
-            drawn.append((shares, np.empty((points, number, height))))
+            part = weights[:, row : row + number * height].reshape(points, number, height)
+            part = part / np.add.reduce(part, axis=2, keepdims=True)
+            shares.append(part)
+        # One call per setting: calls for several settings at once cost four times as much.
+        coins = shares[0][:, :, 0].tolist() if self.groups[0][2] == 2 else [()] * points
+        heads: list[int] = []
         for point, seed in enumerate(seeds):
-            multinomial = point_generator(seed).multinomial
-            for shares, counts in drawn:
-                counts[point] = multinomial(shots, shares[point])
-        flat = [counts.reshape(points, -1) for _, counts in drawn]
+            generator = point_generator(seed)
+            binomial, multinomial = generator.binomial, generator.multinomial
+            heads.extend([binomial(shots, share) for share in coins[point]])
+            for part, (row, _, height) in zip(shares, self.groups, strict=True):
+                if height > 2:
+                    for share in part[point]:
+                        counts[point, row : row + height] = multinomial(shots, share)
+                        row += height
+        if heads:
+            first = np.array(heads, dtype=np.float64).reshape(points, -1)
+            width = 2 * first.shape[1]
+            counts[:, 0:width:2] = first
+            counts[:, 1:width:2] = shots - first
         # Sums of whole numbers are exact, in whatever order they are added.
-        sums = (flat[0] if len(flat) == 1 else np.concatenate(flat, axis=1)) @ self.signs
-        sums /= shots
-        result: NDArray[np.float64] = sums
+        result: NDArray[np.float64] = np.matmul(counts[:, None, :], self.signs)[:, 0]
+        result /= shots
         return result
 
 
@@ -291,6 +305,7 @@ class _Drawn:
         self.generators = generators
         self.combinations = combinations
 
+    @cached_property
     def labels(self) -> NDArray[np.intp]:
         """The syndrome of each outcome."""
         outcomes = np.arange(2 ** len(self.setting.bases))
@@ -312,9 +327,9 @@ class _Drawn:
             outcomes = draw_outcomes(generator, weights, shots)
             odd = [int(parities(outcomes, mask).sum(dtype=np.int64)) for mask in self.masks]
             return 1.0 - 2.0 * np.array(odd, dtype=np.float64) / shots
-        shares = np.bincount(self.labels(), weights=weights, minlength=2 ** len(self.generators))
-        counts = generator.multinomial(shots, shares / shares.sum())
-        means: NDArray[np.float64] = self.signs() @ counts.astype(np.float64) / shots
+        shares = np.bincount(self.labels, weights=weights, minlength=2 ** len(self.generators))
+        counts = generator.multinomial(shots, shares / shares.sum()).astype(np.float64)
+        means: NDArray[np.float64] = walsh_hadamard(counts)[self.combinations] / shots
         return means
 
 

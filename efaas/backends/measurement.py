@@ -24,6 +24,8 @@ __all__ = ["Readings", "parities", "probabilities", "walsh_hadamard"]
 
 X, Y, Z = 1, 2, 3
 
+_MOST_COLUMNS = 2**12
+
 
 @dataclass(frozen=True, slots=True)
 class Readings:
@@ -69,26 +71,38 @@ def probabilities(
         kept = tuple(slice(None) if qubit in bases else 0 for qubit in order)
         states = np.ascontiguousarray(tensor[(slice(None), *kept)]).reshape(points, -1)
         order = measured
+    left = 1
     for qubit in order:
-        # The first index is contracted and its result moves to the end: after all of them the
-        # indices stand in their order again.
-        turned = states.reshape(points, dim, -1).swapaxes(1, 2)
         if qubit in bases:
-            turned = np.matmul(turned, readings.effects[qubit, bases[qubit]].T)
-        states = np.ascontiguousarray(turned).reshape(points, -1)
+            effect = readings.effects[qubit, bases[qubit]]
+            states = _contracted(states, effect, left, dim)
+        left *= 2
     if not space.is_pure:
-        return np.maximum(states, 0.0)
+        return np.maximum(states.reshape(points, -1), 0.0)
     weights: Any = states.real**2 + states.imag**2
     ignored = tuple(1 + i for i, qubit in enumerate(order) if qubit not in bases)
-    weights = weights.reshape(points, *(2,) * len(order)).sum(axis=ignored).reshape(points, -1)
-    if any(qubit in readings.confusion for qubit in measured):
-        for qubit in measured:
-            turned = weights.reshape(points, 2, -1).swapaxes(1, 2)
-            if qubit in readings.confusion:
-                turned = np.matmul(turned, readings.confusion[qubit].T)
-            weights = np.ascontiguousarray(turned).reshape(points, -1)
-    result: NDArray[np.float64] = weights
+    weights = weights.reshape(points, *(2,) * len(order)).sum(axis=ignored)
+    for place, qubit in enumerate(measured):
+        if qubit in readings.confusion:
+            weights = _contracted(weights, readings.confusion[qubit], 2**place, 2)
+    result: NDArray[np.float64] = weights.reshape(points, -1)
     return result
+
+
+def _contracted(states: Matrix, effect: Matrix, left: int, dim: int) -> Matrix:
+    """The states with the index after ``left`` numbers, of ``dim`` values, seen by an effect."""
+    if effect.shape == (dim, dim) and np.array_equal(effect, np.eye(dim)):
+        return states
+    points = len(states)
+    pieces = states.reshape(points, left, dim, -1)
+    right = pieces.shape[3]
+    if right <= _MOST_COLUMNS:
+        return np.matmul(effect, pieces)
+    # As in ``evolution``: pieces that BLAS does not split among threads.
+    pieces = pieces.reshape(points, left, dim, -1, _MOST_COLUMNS)
+    out = np.empty((points, left, len(effect), *pieces.shape[3:]), dtype=pieces.dtype)
+    np.matmul(effect, pieces.swapaxes(2, 3), out.swapaxes(2, 3))
+    return out
 
 
 def walsh_hadamard(values: NDArray[np.float64]) -> NDArray[np.float64]:

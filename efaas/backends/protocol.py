@@ -7,7 +7,7 @@ it at one or more points. A ``Backend`` answers with one ``Outcome`` per evaluat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from efaas.model.job import Usage
@@ -43,6 +43,16 @@ class Evaluation:
     shots: int | None
     seeds: tuple[int, ...]
     wanted: tuple[tuple[int, ...], ...] | None = None
+
+    def at(self, points: Sequence[int]) -> Evaluation:
+        """The same at some of the points; their results stay the same too."""
+        chosen = list(points)
+        return replace(
+            self,
+            angles=self.angles[chosen],
+            seeds=tuple([self.seeds[point] for point in chosen]),
+            wanted=None if self.wanted is None else tuple([self.wanted[p] for p in chosen]),
+        )
 
 
 @dataclass(frozen=True, slots=True)

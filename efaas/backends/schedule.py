@@ -36,9 +36,10 @@ class Move(IntEnum):
     JOIN = 0
     FRONT = 1
     MIDDLE = 2
-    ROTATE = 3
-    END = 4
-    PERMUTE = 5
+    BLOCKS = 3
+    ROTATE = 4
+    END = 5
+    PERMUTE = 6
 
 
 class Origin(IntEnum):
@@ -229,13 +230,15 @@ class _Placer:
         found = _contiguous(self._order, operation.qubits)
         if found is None:
             rest = [qubit for qubit in self._order if qubit not in operation.qubits]
-            order = [*operation.qubits, *rest]
+            # Products at the end of a large state are the quickest, at the front of a small one.
+            is_large = dim ** len(self._order) > _ROTATE_NUMBERS
+            order = [*rest, *operation.qubits] if is_large else [*operation.qubits, *rest]
             axes = (0, *(1 + self._order.index(qubit) for qubit in order))
             shape = (dim,) * len(order)
             nothing = Source(Origin.CONSTANT, -1, 0)
             self.schedule.actions.append(Action(Move.PERMUTE, nothing, 1, 1, 1, (shape, axes)))
             self._order = order
-            found = 0, operation.qubits
+            found = (len(rest) if is_large else 0), operation.qubits
         position, qubits = found
         width = len(qubits)
         left, size = dim**position, dim**width

@@ -15,6 +15,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from efaas.clock import Clock, SystemClock
@@ -122,31 +123,27 @@ class Dispatcher:
         """An id for the next job, larger than all before."""
         return next(self._job_ids)
 
-    def submit(self, tickets: Sequence[Ticket]) -> None:
-        """Queue the jobs of one round.
+    def submit(self, ticket: Ticket) -> None:
+        """Queue a job.
 
         Raises:
             ClosedError: The dispatcher is closed.
         """
         with self._lock:
             self._require_open()
-            now = self._clock.now()
-            for ticket in tickets:
-                ticket.queued_at = now
-                self._tickets[ticket.job.id] = ticket
-                self._unfinished[ticket.job.session_id] += 1
-            self._handle(Submitted(tuple([ticket.job for ticket in tickets])), now)
+            self._queue((ticket,))
 
-    def cancel(self, job_ids: Sequence[int]) -> None:
-        """Take jobs, whose futures are cancelled already, out of the queue."""
+    def cancel(self, job_id: int) -> None:
+        """Take a job out of the queue if all of its futures are cancelled."""
         with self._lock:
+            ticket = self._tickets.get(job_id)
+            if ticket is None or not ticket.is_cancelled():
+                return
             now = self._clock.now()
-            self._handle(Cancelled(tuple(job_ids)), now)
-            for job_id in job_ids:
-                ticket = self._tickets.get(job_id)
-                if ticket is not None and ticket.state is JobState.QUEUED:
-                    self._forget(ticket, JobState.CANCELLED, now)
-                    self._count_down(ticket)
+            self._handle(Cancelled((job_id,)), now)
+            if ticket.state is JobState.QUEUED:
+                self._forget(ticket, JobState.CANCELLED, now)
+                self._count_down(ticket)
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
@@ -189,7 +186,7 @@ class Dispatcher:
         """The futures of a session's jobs that are queued or running."""
         with self._lock:
             tickets = self._tickets.values()
-            return [t.future for t in tickets if t.job.session_id == session_id]
+            return [f for t in tickets if t.job.session_id == session_id for f in t.futures]
 
     def wait_until_idle(self, session_id: int, timeout: float | None = None) -> bool:
         """Wait until nothing of a session is queued, running or being finished; whether it is."""
@@ -245,6 +242,14 @@ class Dispatcher:
         if self._is_closed:
             raise ClosedError("the scheduler is closed; open a new EFSession or EFScheduler")
 
+    def _queue(self, tickets: Sequence[Ticket], *, is_alone: bool = False) -> None:
+        now = self._clock.now()
+        for ticket in tickets:
+            ticket.queued_at = now
+            self._tickets[ticket.job.id] = ticket
+            self._unfinished[ticket.job.session_id] += 1
+        self._handle(Submitted(tuple([ticket.job for ticket in tickets]), is_alone), now)
+
     def _handle(self, event: Event, now: float) -> list[tuple[Ticket, bool]]:
         """Do what the scheduler says; returns the jobs that have ended, and whether well."""
         ended = []
@@ -262,7 +267,7 @@ class Dispatcher:
 
     def _dispatch(self, dispatch: Dispatch, now: float) -> None:
         tickets = [self._tickets[job_id] for job_id in dispatch.job_ids]
-        ready = [t for t in tickets if t.future.claim() or t.future.running()]
+        ready = [ticket for ticket in tickets if ticket.claim()]
         for ticket in ready:
             ticket.dispatched(dispatch.place, now)
         run = self._run_step if dispatch.place == CPU else self._run_round
@@ -298,23 +303,30 @@ class Dispatcher:
     def _withdraw(self, tickets: Sequence[Ticket]) -> None:
         """Cancel the futures of jobs that will not run, or fail those that had begun to."""
         for ticket in tickets:
-            if not ticket.future.cancel():
-                ticket.future.set_exception(self._failure(ticket))
+            for future in ticket.futures:
+                if not future.cancel():
+                    future.set_exception(self._failure(ticket))
         with self._lock:
             for ticket in tickets:
                 self._count_down(ticket)
 
-    def _finish(self, ended: Sequence[tuple[Ticket, bool, Any]]) -> None:
-        """Give results to whoever waits; callbacks run in here."""
+    def _finish(self, ended: Sequence[tuple[Ticket, bool, Sequence[Any]]]) -> None:
+        """Give results to whoever waits; callbacks run in here.
+
+        The last first: a thread that waits for a round's results in order then wakes once, not at
+        every one of them.
+        """
         self._local.is_finishing = True
         try:
-            for ticket, is_success, value in ended:
-                if ticket.future.done():
-                    continue  # cancelled just before its attempt began
-                if is_success:
-                    ticket.future.set_result(value)
-                else:
-                    ticket.future.set_exception(self._failure(ticket))
+            for ticket, is_success, values in reversed(ended):
+                for row in reversed(range(len(ticket.futures))):
+                    future = ticket.futures[row]
+                    if future.done():
+                        continue  # cancelled just before its attempt began
+                    if is_success:
+                        future.set_result(values[row])
+                    elif future.ticket is ticket:  # otherwise the point is being tried alone
+                        future.set_exception(self._failure(ticket))
         finally:
             self._local.is_finishing = False
 
@@ -336,12 +348,13 @@ class Dispatcher:
     # On the threads where attempts run.
 
     def _run_step(self, dispatch: Dispatch, tickets: Sequence[Ticket]) -> None:
-        results: list[tuple[Ticket, _Value | BaseException]] = []
+        results: list[tuple[Ticket, _Values | BaseException]] = []
         for ticket in tickets:
             ticket.first_shot_at = started_at = self._clock.now()
             self._local.attempt_id = dispatch.attempt_id
             try:
-                result: _Value | BaseException = _Value(cast("Callable[[], Any]", ticket.work)())
+                value = cast("Callable[[], Any]", ticket.work)()
+                result: _Values | BaseException = _Values((value,))
             except BaseException as error:  # whatever a step raises is its outcome
                 result = error
             self._local.attempt_id = None
@@ -371,7 +384,7 @@ class Dispatcher:
     def _report(
         self,
         attempt_id: int,
-        results: Sequence[tuple[Ticket, _Value | BaseException]],
+        results: Sequence[tuple[Ticket, _Values | BaseException]],
         *,
         is_batch_failure: bool = False,
     ) -> None:
@@ -382,9 +395,9 @@ class Dispatcher:
             failed_ids = []
             values = {}
             for ticket, result in results:
-                if isinstance(result, _Value):
+                if isinstance(result, _Values):
                     ticket.attempted(now, None)
-                    values[ticket.job.id] = result.value
+                    values[ticket.job.id] = result.values
                 else:
                     ticket.attempted(now, result)
                     failed_ids.append(ticket.job.id)
@@ -397,40 +410,51 @@ class Dispatcher:
                 for ticket, _ in ended:
                     ticket.error = error
             for ticket, is_success in ended:
+                parts = [] if is_success else self._parts(ticket)
                 self._forget(ticket, _final_state(ticket, is_success=is_success), now)
+                if parts:
+                    self._queue(parts, is_alone=True)
         if not ended:
             return
-        # The last first: whoever waits for a round's results in order then wakes once, not at
-        # every one of them.
-        self._finish([(t, ok, values.get(t.job.id)) for t, ok in reversed(ended)])
+        self._finish([(t, ok, values.get(t.job.id, ())) for t, ok in ended])
         with self._lock:
             self._handle(Delivered(tuple([t.job.id for t, _ in ended])), self._clock.now())
             for ticket, _ in ended:
                 self._count_down(ticket)
 
+    def _parts(self, ticket: Ticket) -> list[Ticket]:
+        """A job for each point of a round that failed, so that the good ones still succeed."""
+        if len(ticket.futures) == 1 or self._is_closed:
+            return []
+        return [
+            ticket.part(row, replace(ticket.job, id=self.next_job_id()))
+            for row, future in enumerate(ticket.futures)
+            if not future.done()
+        ]
+
 
 def _final_state(ticket: Ticket, *, is_success: bool) -> JobState:
-    if ticket.future.cancelled():
+    if ticket.is_cancelled():
         return JobState.CANCELLED
     return JobState.DONE if is_success else JobState.FAILED
 
 
-class _Value:
-    """A value, told apart from an error that was raised."""
+class _Values:
+    """Values, told apart from an error that was raised."""
 
-    __slots__ = ("value",)
+    __slots__ = ("values",)
 
-    def __init__(self, value: Any) -> None:
-        self.value = value
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
 
 
-def _converted(ticket: Ticket, outcome: Outcome | Exception) -> _Value | BaseException:
-    """The value that the ticket's future will hold."""
+def _converted(ticket: Ticket, outcome: Outcome | Exception) -> _Values | BaseException:
+    """The values that the ticket's futures will hold."""
     if isinstance(outcome, Exception):
         return outcome
     ticket.usage = outcome.usage
     ticket.calibration_id = outcome.calibration_id
     try:
-        return _Value(outcome if ticket.convert is None else ticket.convert(outcome))
+        return _Values(ticket.values(outcome))
     except Exception as error:
         return error

@@ -35,13 +35,15 @@ class Request:
         evaluation: What to run.
         place: The backend that its loop is pinned to.
         loop_id: The loop.
-        convert: Makes the future's value of the outcome; the outcome itself if None.
+        convert: Makes the futures' values of the outcome; the outcome itself if None.
+        futures: How many wait: one, or one per point.
     """
 
     evaluation: Evaluation
     place: str
     loop_id: str
-    convert: Callable[[Outcome], Any] | None = None
+    convert: Callable[[Outcome], Sequence[Any]] | None = None
+    futures: int = 1
 
 
 class SessionScope:
@@ -64,12 +66,12 @@ class SessionScope:
         self._derived: set[Future[Any]] = set()
         self._is_closing = False
 
-    def submit(self, requests: Callable[[Branch], Sequence[Request]]) -> list[QuantumFuture[Any]]:
-        """Queue the evaluations of one round on the current branch.
+    def submit(self, request: Callable[[Branch], Request]) -> Sequence[QuantumFuture[Any]]:
+        """Queue an evaluation on the current branch.
 
         Args:
-            requests: Given the branch that they will hang on, makes the requests; the tree
-                cannot change meanwhile.
+            request: Given the branch that it will hang on, makes the request; the tree cannot
+                change meanwhile.
 
         Raises:
             ClosedError: The session is closed.
@@ -79,19 +81,18 @@ class SessionScope:
         with branch.lock:
             branch.require_alive()
             self._require_open()
-            tickets = [
-                self._ticket(
-                    branch,
-                    place=request.place,
-                    work=request.evaluation,
-                    convert=request.convert,
-                    loop_id=request.loop_id,
-                    points=len(request.evaluation.seeds),
-                )
-                for request in requests(branch)
-            ]
-            self._queue(tickets)
-        return [ticket.future for ticket in tickets]
+            made = request(branch)
+            ticket = self._ticket(
+                branch,
+                place=made.place,
+                work=made.evaluation,
+                convert=made.convert,
+                loop_id=made.loop_id,
+                points=len(made.evaluation.seeds),
+                futures=made.futures,
+            )
+            self._queue(ticket)
+        return ticket.futures
 
     def call(self, fn: Callable[..., Any], args: Sequence[Any]) -> QuantumFuture[Any]:
         """The future of ``fn(*args)``, run as a classical step on the current branch.
@@ -139,9 +140,9 @@ class SessionScope:
         is_hit: bool | None = None,
     ) -> None:
         """Promote and withdraw jobs, and count a guess that came true or not."""
-        job_ids = [future.ticket.job.id for future in promoted if future.ticket is not None]
+        job_ids = {future.ticket.job.id for future in promoted if future.ticket is not None}
         if job_ids:
-            self._dispatcher.promote(job_ids)
+            self._dispatcher.promote(sorted(job_ids))
         for future in withdrawn:
             future.cancel()
         if is_hit is not None:
@@ -152,7 +153,7 @@ class SessionScope:
     def withdraw(self, future: QuantumFuture[Any]) -> None:
         """Take the job of a cancelled future out of the queue."""
         if future.ticket is not None:
-            self._dispatcher.cancel((future.ticket.job.id,))
+            self._dispatcher.cancel(future.ticket.job.id)
 
     def close(self, *, cancel: bool, timeout: float | None = None) -> None:
         """Refuse new work, and wait until nothing of the session is unfinished.
@@ -181,15 +182,15 @@ class SessionScope:
             branch.require_alive()
             self._require_open()
             ticket = self._ticket(branch, place=CPU, work=run)
-            self._queue((ticket,))
-        return ticket.future
+            self._queue(ticket)
+        return ticket.futures[0]
 
-    def _queue(self, tickets: Sequence[Ticket]) -> None:
+    def _queue(self, ticket: Ticket) -> None:
         try:
-            self._dispatcher.submit(tickets)
+            self._dispatcher.submit(ticket)
         except ClosedError:
-            for ticket in tickets:
-                ticket.future.cancel()
+            for future in ticket.futures:
+                future.cancel()
             raise
 
     def _ticket(
@@ -198,11 +199,11 @@ class SessionScope:
         *,
         place: str,
         work: Evaluation | Callable[[], Any],
-        convert: Callable[[Outcome], Any] | None = None,
+        convert: Callable[[Outcome], Sequence[Any]] | None = None,
         loop_id: str | None = None,
         points: int = 0,
+        futures: int = 1,
     ) -> Ticket:
-        future: QuantumFuture[Any] = QuantumFuture(self)
         job = Job(
             id=self._dispatcher.next_job_id(),
             session_id=self._session_id,
@@ -212,9 +213,11 @@ class SessionScope:
             speculative=branch.is_speculative,
             demand=Demand(),
         )
-        ticket = Ticket(job, future, work, convert, self._dispatcher.now(), points)
-        future.ticket = ticket
-        branch.attach(future)
+        waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
+        ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)
+        for future in waiting:
+            future.ticket = ticket
+            branch.attach(future)
         return ticket
 
     def _require_open(self) -> None:

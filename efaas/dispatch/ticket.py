@@ -1,9 +1,9 @@
-"""A ticket: a job together with its work and the future that waits for it."""
+"""A ticket: a job together with its work and the futures that wait for it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
 
 from efaas.model.job import AttemptRecord, JobSnapshot, JobState, Timeline, Usage
 
@@ -20,7 +20,7 @@ class Ticket:
 
     Attributes:
         job: What the scheduler knows of it.
-        future: Who waits.
+        futures: Who waits: one, or one per point of the evaluation.
         work: The evaluation, or the classical step as a function; None once the job has ended.
         points: Evaluated points; 0 for a classical step.
         speculative: Whether it still hangs on a guess.
@@ -35,7 +35,7 @@ class Ticket:
         "error",
         "finished_at",
         "first_shot_at",
-        "future",
+        "futures",
         "job",
         "points",
         "queued_at",
@@ -50,14 +50,14 @@ class Ticket:
     def __init__(
         self,
         job: Job,
-        future: QuantumFuture[Any],
+        futures: Sequence[QuantumFuture[Any]],
         work: Evaluation | Callable[[], Any],
-        convert: Callable[[Any], Any] | None,
+        convert: Callable[[Any], Sequence[Any]] | None,
         submitted_at: float,
         points: int,
     ) -> None:
         self.job = job
-        self.future = future
+        self.futures = futures
         self.work: Evaluation | Callable[[], Any] | None = work
         self.convert = convert
         self.points = points
@@ -73,6 +73,33 @@ class Ticket:
         self.usage = Usage()
         self.error: BaseException | None = None
         self._attempts: tuple[AttemptRecord, ...] = ()
+
+    def claim(self) -> bool:
+        """Whether anybody still waits; the points that nobody waits for are dropped."""
+        rows = [row for row, f in enumerate(self.futures) if f.claim() or f.running()]
+        if rows and len(rows) < len(self.futures):
+            self.futures = [self.futures[row] for row in rows]
+            self.work = cast("Evaluation", self.work).at(rows)
+            self.points = len(rows)
+        return bool(rows)
+
+    def is_cancelled(self) -> bool:
+        """Whether nobody waits any more."""
+        return all(future.cancelled() for future in self.futures)
+
+    def values(self, outcome: Any) -> Sequence[Any]:
+        """What each of the futures is to hold."""
+        return (outcome,) if self.convert is None else self.convert(outcome)
+
+    def part(self, row: int, job: Job) -> Ticket:
+        """The job of one of the points, with the attempts that it has behind it."""
+        future = self.futures[row]
+        work = cast("Evaluation", self.work).at([row])
+        part = Ticket(job, [future], work, self.convert, self.submitted_at, 1)
+        part.speculative = self.speculative
+        part._attempts = self._attempts
+        future.ticket = part
+        return part
 
     def dispatched(self, place: str, now: float) -> None:
         """An attempt begins."""
@@ -98,14 +125,18 @@ class Ticket:
         self.finished_at = now
         self.work = self.convert = None
 
-    def snapshot(self) -> JobSnapshot:
-        """What has happened so far."""
+    def snapshot(self, *, is_cancelled: bool = False) -> JobSnapshot:
+        """What has happened so far.
+
+        Args:
+            is_cancelled: Whether the future that asks was cancelled.
+        """
         attempts = self._attempts
         if self.state is JobState.RUNNING and self.where and self.dispatched_at is not None:
             attempts += (AttemptRecord(self.where, self.dispatched_at, self.first_shot_at),)
         return JobSnapshot(
             id=self.job.id,
-            state=JobState.CANCELLED if self.future.cancelled() else self.state,
+            state=JobState.CANCELLED if is_cancelled else self.state,
             backend=self.where,
             calibration_id=self.calibration_id,
             speculative=self.speculative,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 
 __all__ = ["Stream"]
 
@@ -16,9 +17,10 @@ class Stream:
 
     Example:
         >>> stream = Stream(session_seed=7, name="energy")
-        >>> stream.seed(b"point", 1) == stream.seed(b"point", 1)
+        >>> [key] = stream.keys([b"point"], [b"4096"])
+        >>> stream.seed(key, 1) == stream.seed(key, 1)
         True
-        >>> stream.seed(b"point", 1) == stream.seed(b"point", 2)
+        >>> stream.seed(key, 1) == stream.seed(key, 2)
         False
     """
 
@@ -29,18 +31,23 @@ class Stream:
         key = hashlib.blake2b(str(session_seed).encode(), digest_size=32).digest()
         self._prefix = hashlib.blake2b(name.encode(), key=key, digest_size=16)
 
-    def key(self, point: bytes) -> bytes:
-        """A short name of the point within this stream, 16 bytes."""
-        digest = self._prefix.copy()
-        digest.update(point)
-        return digest.digest()
+    def keys(self, points: Iterable[bytes], asked_for: Iterable[bytes]) -> list[bytes]:
+        """Short names of points and what is asked for there, 16 bytes each.
 
-    def seed(self, point: bytes, occurrence: int) -> int:
-        """The 128-bit seed of the ``occurrence``-th evaluation of the point."""
-        return self.keyed_seed(self.key(point), occurrence)
+        Args:
+            points: The bytes of each point.
+            asked_for: What tells evaluations of one point apart, such as the number of shots.
+        """
+        names = []
+        for point, what in zip(points, asked_for, strict=True):
+            digest = self._prefix.copy()
+            digest.update(point)
+            digest.update(what)
+            names.append(digest.digest())
+        return names
 
     @staticmethod
-    def keyed_seed(key: bytes, occurrence: int) -> int:
-        """As ``seed``, for the name that ``key`` gave."""
+    def seed(key: bytes, occurrence: int) -> int:
+        """The 128-bit seed of the ``occurrence``-th evaluation of what ``keys`` named."""
         digest = hashlib.blake2b(occurrence.to_bytes(8, "little"), key=key, digest_size=16)
         return int.from_bytes(digest.digest(), "little")

@@ -24,9 +24,15 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class Submitted:
-    """Jobs of one round were asked for."""
+    """Jobs of one round were asked for.
+
+    Attributes:
+        jobs: In order.
+        is_alone: Whether each has to run in an attempt of its own, because they failed together.
+    """
 
     jobs: tuple[Job, ...]
+    is_alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

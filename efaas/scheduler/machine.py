@@ -157,6 +157,8 @@ class Scheduler:
             if job.loop_id is not None and len(job.places) > 1:
                 placed = replace(job, places=(self._pin(job.loop_id, job.places),))
             self._enqueue(placed)
+            if event.is_alone:
+                self._alone.add(job.id)
             touched.update(dict.fromkeys(placed.places))
         return self._fill(touched)
 

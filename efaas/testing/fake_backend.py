@@ -35,7 +35,7 @@ class FakeBackend:
     decides what is in flight without waiting for anything.
 
     Attributes:
-        rounds: The number of evaluations in each call of ``execute``, in order.
+        rounds: The number of points in each call of ``execute``, in order.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class FakeBackend:
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
         """The values, once released."""
-        self.rounds.append(len(evaluations))
+        self.rounds.append(sum(len(evaluation.seeds) for evaluation in evaluations))
         self._arrivals.release()
         if self._turns is not None:
             self._turns.acquire()
