@@ -250,7 +250,6 @@ class TestFailures:
             step.then(lambda value: value).result()
         assert seen == [5]
 
-
     def test_the_points_of_a_round_that_failed_are_tried_alone_once(self) -> None:
         backend = FakeBackend(round_error=lambda evaluations: OSError("down"))
         with efaas.EFSession(backend) as session:
@@ -282,7 +281,8 @@ class TestCancelling:
             energy = session.objective(ANSATZ, "ZZ")
             energy.submit(ZEROS)
             backend.wait_for_round()
-            assert all([future.cancel() for future in energy.submit_many(POINTS)])
+            for future in energy.submit_many(POINTS):
+                assert future.cancel()
             backend.release(2)
         assert backend.rounds == [1]
 

@@ -11,14 +11,16 @@ from __future__ import annotations
 from collections import Counter
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from efaas.future import QuantumFuture
 from efaas.testing import ManualJob, ManualScope
+
+if TYPE_CHECKING:
+    from efaas.future import QuantumFuture
 
 VALUES = 3  # job values are 0, 1 or 2, so that guesses are right often enough
 

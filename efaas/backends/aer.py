@@ -35,10 +35,6 @@ __all__ = ["METHODS", "AerBackend"]
 
 METHODS = ("automatic", "density_matrix", "statevector", "trajectories")
 
-_WORKER_SECONDS = 0.05
-"""Work predicted to take longer than this goes to the worker processes, if there are any: a
-round trip costs a millisecond, and a long run in this process would stop all its threads."""
-
 _NEW_MEASUREMENT_WEIGHT = 0.2
 _TYPICAL_SHOTS = 4096
 
@@ -88,6 +84,7 @@ class AerBackend:
         name: str | None = None,
         method: str = "automatic",
         workers: int = 0,
+        worker_seconds: float = 0.05,
         cache: WarmCache | None = None,
         max_memory_mb: int | None = None,
         optimization_level: int = 3,
@@ -101,6 +98,8 @@ class AerBackend:
             method: "density_matrix" and "trajectories" force one engine, "statevector" the exact
                 one for pure states; "automatic" chooses by predicted time.
             workers: Processes for long runs; 0 runs everything in this process.
+            worker_seconds: Work predicted to take longer than this goes to the workers. A round
+                trip costs a millisecond, and a long run in this process stops all its threads.
             cache: Where compiled forms are kept; by default a new one.
             max_memory_mb: Most memory of one simulation; by default half of the machine's.
             optimization_level: Of the transpiler, 0 to 3.
@@ -136,6 +135,7 @@ class AerBackend:
         self._builder = ProgramBuilder(device, compiler, method, memory_limit_bytes(max_memory_mb))
         self._settings = (method, max_memory_mb, optimization_level, seed_transpiler)
         self._workers = Workers(workers) if workers else None
+        self._worker_seconds = worker_seconds
 
     def calibration(self) -> Calibration:
         """The calibration of the simulated device; it never changes."""
@@ -245,7 +245,7 @@ class AerBackend:
                     for asked in member.wanted or (every,) * len(member.angles)
                 )
         workers = self._workers
-        if workers is not None and compiled.seconds * len(angles) > _WORKER_SECONDS:
+        if workers is not None and compiled.seconds * len(angles) > self._worker_seconds:
             value = workers.run(
                 compiled.key, compiled.program, angles, first.shots, seeds, wanted
             )

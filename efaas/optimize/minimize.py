@@ -36,7 +36,7 @@ _TAKES_WORKERS = frozenset(
 
 
 def minimize(
-    fun: Callable[..., Any],
+    fun: Any,
     x0: ArrayLike,
     args: tuple[Any, ...] = (),
     method: str | Callable[..., Any] | None = None,
@@ -101,7 +101,7 @@ def minimize(
                 f"there is no circuit to shift in {fun!r}"
             )
         result = _scipy_minimize(fun, x0, args, passed)
-        result.speculation = SpeculationReport(result.nfev, result.nfev)
+        result["speculation"] = SpeculationReport(result.nfev, result.nfev)
         return result
     start = _checked_start(fun, x0)
     _check_arguments(args, jac)
@@ -115,12 +115,12 @@ def minimize(
         result = _scipy_minimize(rounded.value, start, (), passed)
     finally:
         rounded.withdraw_unused()
-    result.speculation = rounded.report()
+    result["speculation"] = rounded.report()
     return result
 
 
 def _scipy_minimize(
-    fun: Callable[..., Any], x0: ArrayLike, args: tuple[Any, ...], passed: dict[str, Any]
+    fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], passed: dict[str, Any]
 ) -> scipy.optimize.OptimizeResult:
     try:
         return scipy.optimize.minimize(fun, x0, args, **passed)
