@@ -199,7 +199,7 @@ class AerBackend:
         def build() -> _Compiled:
             program = self._builder.build(experiment)
             shots = _TYPICAL_SHOTS
-            return _Compiled(repr(key), program, program.engine(shots)[1].seconds(shots))
+            return _Compiled(repr(key), program, program.engine(shots).costs.seconds(shots))
 
         return self.cache.get_or_build(key, build, lambda compiled: compiled.program.nbytes)
 
@@ -227,9 +227,7 @@ class AerBackend:
             for member, value in zip(members, values, strict=True)
         ]
 
-    def _run(
-        self, compiled: _Compiled, members: Sequence[Evaluation]
-    ) -> list[Estimates | Samples]:
+    def _run(self, compiled: _Compiled, members: Sequence[Evaluation]) -> list[Estimates | Samples]:
         first = members[0]
         if len(members) == 1:
             angles, seeds, wanted = first.angles, first.seeds, first.wanted
@@ -246,9 +244,7 @@ class AerBackend:
                 )
         workers = self._workers
         if workers is not None and compiled.seconds * len(angles) > self._worker_seconds:
-            value = workers.run(
-                compiled.key, compiled.program, angles, first.shots, seeds, wanted
-            )
+            value = workers.run(compiled.key, compiled.program, angles, first.shots, seeds, wanted)
         else:
             value = compiled.program.run(angles, first.shots, seeds, wanted)
         if len(members) == 1:

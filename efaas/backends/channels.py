@@ -20,7 +20,15 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["AMPLITUDES", "DEPHASING", "PAULIS", "RESET", "Space", "trigonometric_fit"]
+__all__ = [
+    "AMPLITUDES",
+    "DEPHASING",
+    "PAULIS",
+    "RESET",
+    "ImpureError",
+    "Space",
+    "trigonometric_fit",
+]
 
 Matrix = Any
 """``NDArray`` of floats in the Pauli space, of complex numbers in the amplitude space."""
@@ -43,6 +51,10 @@ DEPHASING = np.diag([1.0, 0.0, 0.0, 1.0])
 RESET = np.zeros((4, 4))
 """Back to the ground state, in the Pauli space."""
 RESET[0, 0] = RESET[3, 0] = 1.0
+
+
+class ImpureError(Exception):
+    """Something that makes states mixed has met a space of pure states."""
 
 
 @dataclass(frozen=True)
@@ -75,16 +87,17 @@ class Space:
         matrix = np.asarray(matrix, dtype=complex)
         if self.is_pure:
             return _first_qubit_major(matrix)
-        return self.channel(np.kron(matrix.conj(), matrix))
+        superop: Any = np.kron(matrix.conj(), matrix)
+        return self.channel(superop)
 
     def channel(self, superop: NDArray[np.complex128]) -> Matrix:
         """The matrix here of a superoperator in Qiskit's convention (column-stacked vec).
 
         Raises:
-            TypeError: The space holds pure states only.
+            ImpureError: The space holds pure states only.
         """
         if self.is_pure:
-            raise TypeError("a channel cannot act on amplitudes")
+            raise ImpureError("a channel cannot act on amplitudes")
         num_qubits = (superop.shape[0].bit_length() - 1) // 2
         paulis = _pauli_columns(num_qubits)
         transfer = (paulis.conj().T @ superop @ paulis).real / 2**num_qubits
@@ -97,8 +110,8 @@ class Space:
 
     def on(self, matrix: Matrix, place: int, num_qubits: int) -> Matrix:
         """A one-qubit matrix as acting on qubit ``place`` of a group of ``num_qubits``."""
-        before = np.eye(self.dim**place, dtype=self.dtype)
-        after = np.eye(self.dim ** (num_qubits - place - 1), dtype=self.dtype)
+        before: Matrix = np.eye(self.dim**place, dtype=self.dtype)
+        after: Matrix = np.eye(self.dim ** (num_qubits - place - 1), dtype=self.dtype)
         return np.kron(np.kron(before, matrix), after)
 
     def reordered(self, matrices: Matrix, order: tuple[int, ...]) -> Matrix:

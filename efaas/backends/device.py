@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qiskit.transpiler import Target
-from qiskit_aer import AerSimulator
 
 from efaas.backends.noise_lowering import (
     IdealNoise,
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from qiskit.providers import BackendV2
+    from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
 __all__ = ["Device", "device_of_backend", "device_of_simulator"]

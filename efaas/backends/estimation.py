@@ -19,7 +19,7 @@ from efaas.backends.measurement import parities, probabilities, walsh_hadamard
 from efaas.backends.sampling import draw_outcomes, point_generator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from numpy.typing import NDArray
     from qiskit.quantum_info import SparsePauliOp
@@ -106,12 +106,12 @@ class Setting:
         ]
 
 
-def settings_of(terms: Terms, used: Sequence[int]) -> list[Setting]:
+def settings_of(terms: Terms, used: Iterable[int]) -> list[Setting]:
     """The used terms in groups that commute qubit by qubit, in a fixed order."""
-    if not len(used):
-        return []
     letters = np.array(list("IXYZ"))
     by_label = {"".join(letters[terms.paulis[term]][::-1]): int(term) for term in used}
+    if not by_label:
+        return []
     settings = []
     for group in PauliList(sorted(by_label)).group_commuting(qubit_wise=True):
         members = tuple(by_label[label] for label in group.to_labels())
@@ -158,12 +158,13 @@ class ShotPlan:
     """How the used terms are estimated from shots."""
 
     def __init__(
-        self, terms: Terms, used: Sequence[int], order: Sequence[int], readings: Readings
+        self, terms: Terms, used: Iterable[int], order: Sequence[int], readings: Readings
     ) -> None:
+        used = [int(term) for term in used]
         self._order = tuple(order)
         self._readings = readings
-        self.used = np.asarray(used, dtype=np.intp)
-        self._at = {int(term): column for column, term in enumerate(used)}
+        self.used = np.array(used, dtype=np.intp)
+        self._at = {term: column for column, term in enumerate(used)}
         drawn = []
         for setting in settings_of(terms, used):
             masks = setting.masks(terms, order)
@@ -173,11 +174,6 @@ class ShotPlan:
         # Settings with equally many syndromes are drawn in one call.
         self._drawn = sorted(drawn, key=lambda d: -1 if d.generators is None else len(d.generators))
         self._table = self._tabulated()
-
-    @property
-    def num_settings(self) -> int:
-        """Number of measurement settings."""
-        return len(self._drawn)
 
     def means(self, states: Matrix, shots: int, seeds: Sequence[int]) -> NDArray[np.float64]:
         """The mean of every used term over its shots, shape ``(points, used terms)``."""
@@ -219,9 +215,8 @@ class ShotPlan:
             np.add.at(reduced, labels, matrix)
             blocks.append((columns, reduced))
             size += len(reduced)
-        used = np.unique(np.concatenate([columns for columns, _ in blocks] or [[0]])).astype(
-            np.intp
-        )
+        none = np.zeros(0, dtype=np.intp)
+        used = np.unique(np.concatenate([none, *(columns for columns, _ in blocks)]))
         if size * max(len(used), len(self.used)) > _MOST_TABLE_ENTRIES:
             return None
         matrix = np.zeros((size, len(used)))

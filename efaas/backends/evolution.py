@@ -78,7 +78,8 @@ class Evolution:
     def nbytes(self) -> int:
         """Bytes of the matrices held."""
         tables = (self._turning, *self._wide)
-        return sum(m.nbytes for m in self._constants) + sum(table.nbytes for table in tables)
+        constants = sum(int(matrix.nbytes) for matrix in self._constants)
+        return constants + sum(table.nbytes for table in tables)
 
     def states(self, angles: NDArray[np.float64]) -> Matrix:
         """The states, shape ``(points, dim ** num_qubits)``.
@@ -113,11 +114,11 @@ class Evolution:
                 state = matmul(matrix, state.reshape(points, size, right), out)
             elif move == _END:
                 block = min(left, axes)
-                shape = (points, left // block, block, size)
-                out = None if buffer is None else _view(buffer, *shape)
+                rows = (points, left // block, block, size)
+                out = None if buffer is None else _view(buffer, *rows)
                 if matrix.ndim == 3:
                     matrix = matrix[:, None]
-                state = matmul(state.reshape(shape), matrix, out)
+                state = matmul(state.reshape(rows), matrix, out)
             elif move == _ROTATE:
                 out = None if buffer is None else _view(buffer, points, right, size)
                 state = matmul(state.reshape(points, size, right).swapaxes(1, 2), matrix, out)
@@ -139,9 +140,7 @@ class Evolution:
                     state[...] = matrix
                 else:
                     out = None if buffer is None else _view(buffer, points, left, size)
-                    state = np.multiply(
-                        state.reshape(points, left, 1), matrix[..., None, :], out
-                    )
+                    state = np.multiply(state.reshape(points, left, 1), matrix[..., None, :], out)
             else:
                 moved = state.reshape(points, *axes[0]).transpose(axes[1])
                 if buffer is None:
@@ -152,7 +151,7 @@ class Evolution:
         result: Matrix = state.reshape(points, -1)
         return result
 
-    def _run_matrices(self, angles: NDArray[np.float64]) -> Matrix | None:
+    def _run_matrices(self, angles: NDArray[np.float64]) -> Matrix:
         """The product of every run of turning factors, shape ``(points, runs, dim, dim)``."""
         if not self._num_runs:
             return None
@@ -165,12 +164,11 @@ class Evolution:
             products.append(product)
         return products[0] if len(products) == 1 else np.concatenate(products, axis=1)
 
-    def _matrix(self, source: Source, runs: Matrix | None, wide: tuple[Matrix, ...]) -> Matrix:
+    def _matrix(self, source: Source, runs: Matrix, wide: tuple[Matrix, ...]) -> Matrix:
         origin, index, size = source
         if origin is Origin.CONSTANT:
             return self._constants[index]
         if origin is Origin.RUN:
-            assert runs is not None  # noqa: S101
             return runs[:, index]
         if origin is Origin.WIDE:
             return wide[self._wide_at[size]][:, index]
@@ -180,9 +178,7 @@ class Evolution:
                 product = part if product is None else np.matmul(part, product)
         return product
 
-    def _link_matrices(
-        self, link: Link, runs: Matrix | None, wide: tuple[Matrix, ...]
-    ) -> list[Matrix]:
+    def _link_matrices(self, link: Link, runs: Matrix, wide: tuple[Matrix, ...]) -> list[Matrix]:
         base, first, second = link
         dim = self.space.dim
         parts = []
@@ -218,7 +214,7 @@ class _Table:
     @classmethod
     def of(cls, factors: Sequence[Turning | Opaque], size: int, space: Space) -> _Table:
         angles = np.zeros(len(factors), dtype=np.intp)
-        stacked = np.zeros((5, len(factors), size * size), dtype=space.dtype)
+        stacked: Matrix = np.zeros((5, len(factors), size * size), dtype=space.dtype)
         opaque = []
         for row, factor in enumerate(factors):
             if isinstance(factor, Turning):
@@ -289,7 +285,7 @@ def _prepared(action: Action, constants: Sequence[Matrix]) -> tuple[Any, ...]:
     move, source, left, size, right, axes = action
     matrix = None
     if source.origin is Origin.CONSTANT and move is not Move.PERMUTE:
-        matrix = constants[source.index]
+        matrix = constants[source.number]
         if move >= Move.ROTATE:
             matrix = np.ascontiguousarray(matrix.T)
     block = max(1, _BLOCK_MULTIPLICATIONS // size**2)

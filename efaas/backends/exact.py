@@ -49,6 +49,11 @@ class ExactEstimate:
     readings: Readings
     _plans: dict[tuple[int, ...], ShotPlan] = field(default_factory=dict, compare=False)
 
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        return self.evolution.nbytes + int(self.terms.coefficients.nbytes) + 2**14
+
     def run(
         self,
         angles: NDArray[np.float64],
@@ -139,6 +144,11 @@ class ExactSample:
     readings: Readings
     packing: RegisterPacking
 
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        return self.evolution.nbytes + 2**13
+
     def run(
         self,
         angles: NDArray[np.float64],
@@ -166,7 +176,7 @@ class ExactSample:
 
 def chunk_points(evolution: Evolution) -> int:
     """Points whose states are held at once."""
-    return max(1, _CHUNK_NUMBERS // evolution.space.dim**evolution.num_qubits)
+    return max(1, _CHUNK_NUMBERS // int(evolution.space.dim**evolution.num_qubits))
 
 
 def statistics(

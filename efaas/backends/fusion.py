@@ -10,8 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -19,7 +17,7 @@ if TYPE_CHECKING:
 
     from efaas.backends.channels import Matrix, Space
 
-__all__ = ["Factor", "Fixed", "Fuser", "Opaque", "Step", "Turning"]
+__all__ = ["Factor", "Fixed", "Opaque", "Step", "Turning", "fused"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +112,17 @@ class Step:
     factors: tuple[Factor, ...]
 
 
-class Fuser:
+def fused(
+    num_qubits: int, space: Space, factors: Iterable[tuple[Sequence[int], Factor]]
+) -> list[Step]:
+    """The fused steps of a sequence of factors, each with the qubits that it acts on."""
+    fuser = _Fuser(num_qubits, space)
+    for qubits, factor in factors:
+        fuser.add(qubits, factor)
+    return fuser.finish()
+
+
+class _Fuser:
     """Takes factors in the order of the circuit and gives the fused steps.
 
     One-qubit factors wait on their qubit: constants melt into each other and into the turning
@@ -185,13 +193,3 @@ class Fuser:
         for qubit in step.qubits:
             self._last[qubit] = len(self._steps)
         self._steps.append(step)
-
-
-def fused(
-    num_qubits: int, space: Space, factors: Iterable[tuple[Sequence[int], Factor]]
-) -> list[Step]:
-    """The fused steps of a sequence of factors, each with the qubits that it acts on."""
-    fuser = Fuser(num_qubits, space)
-    for qubits, factor in factors:
-        fuser.add(qubits, factor)
-    return fuser.finish()

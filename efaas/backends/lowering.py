@@ -16,7 +16,7 @@ from qiskit.circuit.library import get_standard_gate_name_mapping
 from qiskit.exceptions import QiskitError
 from qiskit.quantum_info import Kraus, Operator, SuperOp
 
-from efaas.backends.channels import DEPHASING, RESET, Space, trigonometric_fit
+from efaas.backends.channels import DEPHASING, RESET, ImpureError, Space, trigonometric_fit
 from efaas.backends.fusion import Fixed, Opaque, Turning
 from efaas.errors import UnsupportedGateError
 
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from numpy.typing import NDArray
-    from qiskit.circuit import CircuitInstruction, QuantumCircuit
+    from qiskit.circuit import QuantumCircuit
     from qiskit_aer.noise import QuantumError
 
     from efaas.backends.channels import Matrix
     from efaas.backends.fusion import Factor
     from efaas.backends.noise_lowering import NoiseSource
 
-__all__ = ["CircuitFacts", "InexpressibleError", "Lowering", "circuit_facts"]
+__all__ = ["CircuitFacts", "InexpressibleError", "Lowering", "circuit_facts", "superoperator"]
 
 _DROPPED_PROBABILITY = 1e-10
 """Aer's simulators leave out terms of an error that are no likelier than this."""
@@ -47,10 +47,9 @@ class CircuitFacts:
 
     Attributes:
         active: Qubits that something happens to, ascending.
-        final: Of each qubit measured last, the classical bits written.
+        final: For a sample, the classical bit of each qubit that is measured last.
         outcomes_matter: Whether outcomes of measurements on the way are part of the result or
             steer what follows.
-        num_measured: Classical bits written.
     """
 
     active: tuple[int, ...]
@@ -260,7 +259,7 @@ class Lowering:
 
     def _mixing(self, channel: NDArray[np.float64]) -> Matrix:
         if self._space.is_pure:
-            raise TypeError("a channel cannot act on amplitudes")
+            raise ImpureError("a channel cannot act on amplitudes")
         return channel
 
     def _error(self, error: QuantumError) -> Matrix:

@@ -78,7 +78,8 @@ def probabilities(
             states = _contracted(states, effect, left, dim)
         left *= 2
     if not space.is_pure:
-        return np.maximum(states.reshape(points, -1), 0.0)
+        clipped: NDArray[np.float64] = np.maximum(states.reshape(points, -1), 0.0)
+        return clipped
     weights: Any = states.real**2 + states.imag**2
     ignored = tuple(1 + i for i, qubit in enumerate(order) if qubit not in bases)
     weights = weights.reshape(points, *(2,) * len(order)).sum(axis=ignored)

@@ -24,7 +24,14 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qiskit_aer.noise import NoiseModel, ReadoutError
 
-__all__ = ["IdealNoise", "ModelNoise", "NoiseSource", "TargetNoise", "UnlowerableNoiseError"]
+__all__ = [
+    "IdealNoise",
+    "ModelNoise",
+    "NoiseSource",
+    "TargetNoise",
+    "UnlowerableNoiseError",
+    "readout_matrix",
+]
 
 _SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}
 

@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
-
-from efaas.errors import CircuitError, ResourceLimitError
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from numpy.typing import NDArray
     import numpy as np
+    from numpy.typing import NDArray
 
     from efaas.backends.cost import Costs
     from efaas.backends.protocol import Estimates, Samples
+    from efaas.errors import CircuitError
 
-__all__ = ["Engine", "Program"]
+__all__ = ["Engine", "PricedEngine", "Program", "Refusal"]
 
 
 class Engine(Protocol):
-    """One way of running an experiment."""
+    """One way of running an experiment. Picklable."""
+
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        ...
 
     def run(
         self,
@@ -33,44 +37,63 @@ class Engine(Protocol):
         ...
 
 
+class PricedEngine(NamedTuple):
+    """An engine and what a point costs on it."""
+
+    engine: Engine
+    costs: Costs
+
+
+class Refusal(NamedTuple):
+    """Why an engine cannot do what is asked."""
+
+    kind: type[CircuitError]
+    message: str
+
+    def error(self) -> CircuitError:
+        """The error to raise."""
+        return self.kind(self.message)
+
+
 @dataclass(frozen=True)
 class Program:
     """The compiled form. Immutable, picklable, and it needs nothing but itself to run.
 
     Attributes:
-        exact: The exact engine with its costs, where the circuit allows it.
-        sampled: The trajectory engine with its costs, where it might be chosen.
-        refusal: What to tell where neither engine can do what is asked.
+        exact: The exact engine, or why there is none.
+        sampled: The trajectory engine, where it might be chosen.
         num_qubits: Active qubits.
         depth: Depth of the device's circuit.
         two_qubit_gates: Number of its two-qubit gates.
         layout: Physical qubit of each virtual qubit.
-        nbytes: Approximate size.
     """
 
-    exact: tuple[Engine, Costs] | None
-    sampled: tuple[Engine, Costs] | None
-    refusal: str
+    exact: PricedEngine | Refusal
+    sampled: PricedEngine | None
     num_qubits: int
     depth: int
     two_qubit_gates: int
     layout: tuple[int, ...]
-    nbytes: int
 
-    def engine(self, shots: int | None) -> tuple[Engine, Costs]:
-        """The engine that runs an evaluation of so many shots: always the same one.
+    @property
+    def nbytes(self) -> int:
+        """Approximate size in bytes."""
+        engines = (self.exact, self.sampled)
+        return 1000 + sum(e.engine.nbytes for e in engines if isinstance(e, PricedEngine))
+
+    def engine(self, shots: int | None) -> PricedEngine:
+        """The engine that runs evaluations of so many shots: always the same one.
 
         Raises:
-            CircuitError: Exact values were asked for and the exact engine cannot give them.
+            CircuitError: Exact values were asked for, and the exact engine cannot give them.
         """
-        if self.exact is None:
+        if isinstance(self.exact, Refusal):
             if self.sampled is None or shots is None:
-                kind = ResourceLimitError if "memory" in self.refusal else CircuitError
-                raise kind(self.refusal)
+                raise self.exact.error()
             return self.sampled
         if self.sampled is None or shots is None:
             return self.exact
-        return min(self.exact, self.sampled, key=lambda engine: engine[1].seconds(shots))
+        return min(self.exact, self.sampled, key=lambda priced: priced.costs.seconds(shots))
 
     def run(
         self,
@@ -87,4 +110,4 @@ class Program:
             seeds: One per point.
             wanted: For each point the observables to estimate; None for all.
         """
-        return self.engine(shots)[0].run(angles, shots, seeds, wanted)
+        return self.engine(shots).engine.run(angles, shots, seeds, wanted)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
 
     from numpy.typing import NDArray
     from qiskit.circuit import QuantumCircuit
@@ -72,10 +72,3 @@ class RegisterPacking:
             # The register's bit 0 is the lowest bit of its last byte.
             packed[name][:, -1 - index // 8] |= value << (index % 8)
         return packed
-
-
-def packed_integers(values: Sequence[int], num_bits: int) -> NDArray[np.uint8]:
-    """Integers of any width as rows of bytes, the most significant byte first."""
-    width = max(1, -(-num_bits // 8))
-    data = b"".join(value.to_bytes(width, "big") for value in values)
-    return np.frombuffer(data, dtype=np.uint8).reshape(len(values), width)

@@ -65,4 +65,5 @@ def draw_outcomes(
     cumulated = np.cumsum(probabilities)
     drawn = np.searchsorted(cumulated, generator.random(shots) * cumulated[-1], side="right")
     # A draw just below the total can be rounded up to it.
-    return np.minimum(drawn, len(probabilities) - 1)
+    outcomes: NDArray[np.intp] = np.minimum(drawn, len(probabilities) - 1)
+    return outcomes

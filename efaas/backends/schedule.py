@@ -52,10 +52,10 @@ class Origin(IntEnum):
 
 
 class Source(NamedTuple):
-    """A matrix of the schedule: its origin, its index there, and its size."""
+    """A matrix of the schedule: its origin, its number there, and its size."""
 
     origin: Origin
-    index: int
+    number: int
     size: int
 
 
@@ -105,7 +105,7 @@ class Schedule:
 def scheduled(steps: Sequence[Step], num_qubits: int, space: Space) -> Schedule:
     """The schedule of a fused circuit."""
     chaining = space.dim**num_qubits >= _CHAIN_NUMBERS
-    operations = _Gatherer(steps, num_qubits, chaining=chaining).operations
+    operations = _Gatherer(steps, num_qubits, space, chaining=chaining).operations
     return _Placer(operations, space).schedule
 
 
@@ -126,8 +126,11 @@ class _Apply:
 class _Gatherer:
     """Decides what is applied to the state at once: joins, runs, and chains of links."""
 
-    def __init__(self, steps: Sequence[Step], num_qubits: int, *, chaining: bool) -> None:
+    def __init__(
+        self, steps: Sequence[Step], num_qubits: int, space: Space, *, chaining: bool
+    ) -> None:
         self.operations: list[_Join | _Apply] = []
+        self._space = space
         self._chaining = chaining
         self._joined: set[int] = set()
         self._pending: dict[int, tuple[Factor, ...]] = {}
@@ -166,7 +169,7 @@ class _Gatherer:
         ):
             if last.qubits != qubits:
                 # The chain keeps its order of qubits: this link is written in it.
-                last.links.append((_Swapped(factor), ones[::-1]))
+                last.links.append((factor.reordered(self._space, (1, 0)), ones[::-1]))
             else:
                 last.links.append((factor, ones))
             return
@@ -188,12 +191,6 @@ class _Gatherer:
         else:
             ones = tuple(factors if other == qubit else () for other in last.qubits)
             last.links.append((None, ones))
-
-
-class _Swapped(NamedTuple):
-    """A two-qubit factor whose qubits stand in the other order."""
-
-    factor: Any
 
 
 class _Placer:
@@ -276,8 +273,6 @@ class _Placer:
         swap = tuple(operation.qubits.index(qubit) for qubit in qubits)
         links = []
         for factor, ones in operation.links:
-            if isinstance(factor, _Swapped):
-                factor = factor.factor.reordered(self._space, (1, 0))
             if factor is not None:
                 factor = factor.reordered(self._space, swap)
             links.append((factor, tuple(ones[place] for place in swap)))
@@ -329,10 +324,14 @@ class _Placer:
         order = sorted(range(len(self._raw_runs)), key=lambda i: len(self._raw_runs[i]))
         number = {old: new for new, old in enumerate(order)}
 
-        def renumbered(source: Source | None) -> Source | None:
-            if source is None or source.origin is not Origin.RUN:
+        def renumbered(source: Source) -> Source:
+            if source.origin is not Origin.RUN:
                 return source
-            return source._replace(index=number[source.index])
+            return source._replace(number=number[source.number])
+
+        def link_renumbered(link: Link) -> Link:
+            first, second = (s and renumbered(s) for s in (link.first, link.second))
+            return Link(link.base, first, second)
 
         schedule = self.schedule
         schedule.runs = [self._raw_runs[i] for i in order]
@@ -340,10 +339,7 @@ class _Placer:
             action._replace(source=renumbered(action.source)) for action in schedule.actions
         ]
         schedule.chains = [
-            tuple(
-                Link(link.base, renumbered(link.first), renumbered(link.second)) for link in chain
-            )
-            for chain in schedule.chains
+            tuple(link_renumbered(link) for link in chain) for chain in schedule.chains
         ]
 
 

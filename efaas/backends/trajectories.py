@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
     from qiskit.circuit import Parameter, QuantumCircuit
-    from qiskit.quantum_info import SparsePauliOp
 
     from efaas.backends.estimation import Terms
 
@@ -94,11 +93,11 @@ class TrajectoryEstimate:
 
     Attributes:
         runner: Runs the circuits.
-        circuit: The circuit, without the measurements of the settings.
-        settings: For each setting the circuit that follows, its terms, and their masks on the
-            outcomes.
+        circuits: For each setting the circuit with its measurements.
+        members: The terms of each setting.
+        masks: For each of those the bits of the outcome whose parity it is.
         terms: The observables.
-        num_clbits: Classical bits of ``circuit``; those of a setting follow.
+        num_clbits: Classical bits of the user's circuit; those of a setting follow.
     """
 
     runner: AerRunner
@@ -107,6 +106,11 @@ class TrajectoryEstimate:
     masks: tuple[tuple[int, ...], ...]
     terms: Terms
     num_clbits: int
+
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        return sum(map(_circuit_bytes, self.circuits)) + int(self.terms.coefficients.nbytes)
 
     def run(
         self,
@@ -170,6 +174,11 @@ class TrajectorySample:
     num_bits: dict[str, int]
     places: dict[str, tuple[int, ...]]
 
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        return _circuit_bytes(self.circuit)
+
     def run(
         self,
         angles: NDArray[np.float64],
@@ -217,6 +226,11 @@ class WholeExactEstimate:
     circuit: QuantumCircuit
     num_observables: int
 
+    @property
+    def nbytes(self) -> int:
+        """Approximate size."""
+        return _circuit_bytes(self.circuit)
+
     def run(
         self,
         angles: NDArray[np.float64],
@@ -238,6 +252,10 @@ _NO_EXACT_VALUES = (
     "exact expectation values need the exact engine, which cannot hold this circuit: outcomes of "
     "its measurements steer it, or it has too many active qubits; ask for a number of shots"
 )
+
+
+def _circuit_bytes(circuit: QuantumCircuit) -> int:
+    return 1000 * (1 + len(circuit.data))
 
 
 def _options_of(simulator: AerSimulator) -> dict[str, Any]:

@@ -16,12 +16,18 @@ from efaas.backends.protocol import Estimates, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from concurrent.futures import Future
 
     from numpy.typing import NDArray
 
     from efaas.backends.program import Program
 
 __all__ = ["Workers", "joined"]
+
+_Piece = tuple[
+    "NDArray[np.float64]", "int | None", tuple[int, ...], "tuple[tuple[int, ...], ...] | None"
+]
+"""Angles, shots, seeds and wanted observables of some points."""
 
 _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -64,7 +70,7 @@ class Workers:
             wanted: For each point the observables to estimate; None for all.
         """
         parts = [part for part in np.array_split(np.arange(len(angles)), self.count) if len(part)]
-        pieces = [
+        pieces: list[_Piece] = [
             (
                 angles[part],
                 shots,
@@ -96,20 +102,19 @@ class Workers:
         pool: ProcessPoolExecutor,
         key: str,
         program: Program,
-        pieces: Sequence[tuple[object, ...]],
+        pieces: Sequence[_Piece],
     ) -> list[Estimates | Samples]:
         futures = [pool.submit(_run_known, key, *piece) for piece in pieces]
         results: list[Estimates | Samples] = []
         data: bytes | None = None
-        again = {}
-        for index, future in enumerate(futures):
-            result = future.result()
+        sent: dict[int, Future[Estimates | Samples]] = {}
+        found = [future.result() for future in futures]
+        for index, result in enumerate(found):
             if result is None:
                 data = data or pickle.dumps(program)
-                again[index] = pool.submit(_run_new, key, data, *pieces[index])
-            results.append(result)  # type: ignore[arg-type]
-        for index, future in again.items():
-            results[index] = future.result()  # type: ignore[assignment]
+                sent[index] = pool.submit(_run_new, key, data, *pieces[index])
+        for index, result in enumerate(found):
+            results.append(sent[index].result() if result is None else result)
         return results
 
     def _started(self) -> ProcessPoolExecutor:
@@ -144,8 +149,7 @@ def joined(parts: Sequence[Estimates | Samples]) -> Estimates | Samples:
         )
     samples = [part for part in parts if isinstance(part, Samples)]
     registers = {
-        name: np.concatenate([part.registers[name] for part in samples])
-        for name in first.registers
+        name: np.concatenate([part.registers[name] for part in samples]) for name in first.registers
     }
     return Samples(registers, first.num_bits)
 
@@ -182,5 +186,6 @@ def _run_new(
     """In a worker: keep a program and run it."""
     while len(_PROGRAMS) >= _MOST_PROGRAMS:
         del _PROGRAMS[next(iter(_PROGRAMS))]
-    program = _PROGRAMS[key] = pickle.loads(data)
+    program: Program = pickle.loads(data)
+    _PROGRAMS[key] = program
     return program.run(angles, shots, seeds, wanted)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -114,6 +114,11 @@ class Dispatcher:
         self._local = _Local()
         self._is_closed = self._is_abandoned = False
         self._idle = threading.Condition(self._lock)
+        # Jobs whose futures are finished, until the scheduler is told. Whoever comes next tells
+        # it, unless somebody waits for it: taking the lock at once would get in the way of the
+        # thread that the result has just woken.
+        self._delivered: deque[Ticket] = deque()
+        self._heeds_deliveries = False
 
     def now(self) -> float:
         """The present instant of this dispatcher's clock, in seconds."""
@@ -191,7 +196,8 @@ class Dispatcher:
     def wait_until_idle(self, session_id: int, timeout: float | None = None) -> bool:
         """Wait until nothing of a session is queued, running or being finished; whether it is."""
         with self._idle:
-            return self._idle.wait_for(lambda: not self._unfinished[session_id], timeout)
+            self._heed_deliveries()
+            return self._idle.wait_for(lambda: session_id not in self._unfinished, timeout)
 
     @contextmanager
     def paused_step(self) -> Iterator[None]:
@@ -230,7 +236,8 @@ class Dispatcher:
         self._withdraw(queued)
         if not self.is_own_thread():
             with self._idle:
-                if not self._idle.wait_for(lambda: not self._unfinished.total(), timeout):
+                self._heed_deliveries()
+                if not self._idle.wait_for(lambda: not self._unfinished, timeout):
                     self._is_abandoned = True
             self._abandon()
         for lane in self._lanes.values():
@@ -242,8 +249,27 @@ class Dispatcher:
         if self._is_closed:
             raise ClosedError("the scheduler is closed; open a new EFSession or EFScheduler")
 
+    def _heed_deliveries(self) -> None:
+        """From now on the scheduler is told of every delivery at once."""
+        self._heeds_deliveries = True
+        self._take_deliveries()
+
+    def _take_deliveries(self) -> None:
+        """Tell the scheduler which results have reached whoever waited for them."""
+        delivered = []
+        while self._delivered:
+            delivered.append(self._delivered.popleft())
+        if delivered:
+            self._handle(Delivered(tuple([t.job.id for t in delivered])), self._clock.now())
+            for ticket in delivered:
+                self._count_down(ticket)
+
     def _queue(self, tickets: Sequence[Ticket], *, is_alone: bool = False) -> None:
         now = self._clock.now()
+        if tickets[0].job.speculative:
+            self._heed_deliveries()
+        elif self._delivered:
+            self._take_deliveries()
         for ticket in tickets:
             ticket.queued_at = now
             self._tickets[ticket.job.id] = ticket
@@ -411,16 +437,17 @@ class Dispatcher:
                     ticket.error = error
             for ticket, is_success in ended:
                 parts = [] if is_success else self._parts(ticket)
-                self._forget(ticket, _final_state(ticket, is_success=is_success), now)
+                state = JobState.DONE if is_success else JobState.FAILED
+                self._forget(ticket, JobState.CANCELLED if ticket.is_cancelled() else state, now)
                 if parts:
                     self._queue(parts, is_alone=True)
         if not ended:
             return
         self._finish([(t, ok, values.get(t.job.id, ())) for t, ok in ended])
-        with self._lock:
-            self._handle(Delivered(tuple([t.job.id for t, _ in ended])), self._clock.now())
-            for ticket, _ in ended:
-                self._count_down(ticket)
+        self._delivered.extend([ticket for ticket, _ in ended])
+        if self._heeds_deliveries:
+            with self._lock:
+                self._take_deliveries()
 
     def _parts(self, ticket: Ticket) -> list[Ticket]:
         """A job for each point of a round that failed, so that the good ones still succeed."""
@@ -431,12 +458,6 @@ class Dispatcher:
             for row, future in enumerate(ticket.futures)
             if not future.done()
         ]
-
-
-def _final_state(ticket: Ticket, *, is_success: bool) -> JobState:
-    if ticket.is_cancelled():
-        return JobState.CANCELLED
-    return JobState.DONE if is_success else JobState.FAILED
 
 
 class _Values:

@@ -76,6 +76,8 @@ class Ticket:
 
     def claim(self) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped."""
+        if len(self.futures) == 1:
+            return self.futures[0].claim() or self.futures[0].running()
         rows = [row for row, f in enumerate(self.futures) if f.claim() or f.running()]
         if rows and len(rows) < len(self.futures):
             self.futures = [self.futures[row] for row in rows]
@@ -85,7 +87,10 @@ class Ticket:
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits any more."""
-        return all(future.cancelled() for future in self.futures)
+        for future in self.futures:
+            if not future.cancelled():
+                return False
+        return True
 
     def values(self, outcome: Any) -> Sequence[Any]:
         """What each of the futures is to hold."""

@@ -85,14 +85,16 @@ class _Lines:
         return job
 
     def take(self, place: str, limit: int) -> list[Job]:
-        lines = [line for places, line in self._lines.items() if place in places]
         taken: list[Job] = []
+        if not self._jobs:
+            return taken
+        lines = [line for places, line in self._lines.items() if place in places]
         while len(taken) < limit:
             heads = [line for line in lines if self._settle(line)]
             if not heads:
                 break
-            job_id = heapq.heappop(min(heads, key=lambda line: line[0]))
-            taken.append(self._jobs.pop(job_id))
+            first = heads[0] if len(heads) == 1 else min(heads, key=lambda line: line[0])
+            taken.append(self._jobs.pop(heapq.heappop(first)))
         for job in taken:
             if not self._lines.get(job.places, True):
                 del self._lines[job.places]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.circuit.library import efficient_su2
@@ -16,6 +16,9 @@ from qiskit.circuit.library import efficient_su2
 from efaas.backends.aer import AerBackend
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Estimates, Evaluation, Outcome
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 OBSERVABLES = (
     {"ZZI": 0.5, "XXI": -0.2, "IYY": 0.3, "III": 1.0},

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ClassicalRegister, Parameter
 from qiskit.circuit.library import efficient_su2
-from qiskit.providers import BackendV2
 from qiskit.quantum_info import Kraus, SparsePauliOp
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
@@ -21,6 +20,10 @@ from efaas.backends.aer import AerBackend
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Estimates, Evaluation, Outcome, Samples
 from efaas.backends.specs import device_of
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from qiskit.providers import BackendV2
 
 BIG_DEVICES = ("fake_torino", "fake_sherbrooke", "fake_fez", "fake_kyoto")
 
@@ -128,7 +131,9 @@ def _experiments(num_qubits: int) -> list[tuple[Experiment, NDArray[np.float64]]
     return experiments
 
 
-def _exact(backend: AerBackend, experiment: Experiment, angles: NDArray[np.float64]) -> NDArray[np.float64]:
+def _exact(
+    backend: AerBackend, experiment: Experiment, angles: NDArray[np.float64]
+) -> NDArray[np.float64]:
     [outcome] = backend.execute([Evaluation(experiment, angles[None, :], None, (0,))])
     assert isinstance(outcome, Outcome), outcome
     assert isinstance(outcome.value, Estimates)
@@ -154,9 +159,7 @@ def _exact_on_whole_device(
     for experiment, angles in experiments:
         circuit = _averaged(_bound_isa(backend, experiment, angles))
         for index, observable in enumerate(backend.isa(experiment).observables):
-            circuit.save_expectation_value(
-                observable, range(circuit.num_qubits), label=str(index)
-            )
+            circuit.save_expectation_value(observable, range(circuit.num_qubits), label=str(index))
         circuits.append(circuit)
     whole = _whole(backend.name)
     result = whole.run(circuits, shots=1, method="density_matrix").result()
@@ -220,7 +223,12 @@ def test_an_isa_circuit_is_run_as_it_is() -> None:
     circuit.id(1)
     experiment = Experiment.estimate(circuit, ["ZZIII", "IXZZI", "IIIIZ"])
     angles = experiment.slot_angles(np.zeros((1, 0)))[0]
-    assert _bound_isa(backend, experiment, angles).count_ops() == {"sx": 2, "cx": 1, "rz": 1, "id": 1}
+    assert _bound_isa(backend, experiment, angles).count_ops() == {
+        "sx": 2,
+        "cx": 1,
+        "rz": 1,
+        "id": 1,
+    }
     [expected] = _exact_on_whole_device(backend, [(experiment, angles)])
     np.testing.assert_allclose(_exact(backend, experiment, angles), expected, rtol=0, atol=1e-9)
     assert backend.profile(experiment).layout == (0, 1, 2, 3, 4)
@@ -265,7 +273,9 @@ def _two_sample_p_value(first: dict[int, int], second: dict[int, int]) -> float:
     return float(stats.chi2_contingency(table).pvalue)
 
 
-def _counts(backend: AerBackend, experiment: Experiment, angles: NDArray[np.float64]) -> dict[int, int]:
+def _counts(
+    backend: AerBackend, experiment: Experiment, angles: NDArray[np.float64]
+) -> dict[int, int]:
     [outcome] = backend.execute([Evaluation(experiment, angles[None, :], SHOTS, (99,))])
     assert isinstance(outcome, Outcome), outcome
     assert isinstance(outcome.value, Samples)
@@ -294,9 +304,35 @@ def test_counts_are_distributed_as_on_the_whole_device(name: str, method: str) -
     expected = _whole(name).run(isa, shots=SHOTS).result().get_counts()
     found = _counts(backend, experiment, angles)
     assert sum(found.values()) == SHOTS
-    assert _two_sample_p_value(
-        {int(bits, 2): count for bits, count in expected.items()}, found
-    ) > P_VALUE
+    assert (
+        _two_sample_p_value({int(bits, 2): count for bits, count in expected.items()}, found)
+        > P_VALUE
+    )
+
+
+def test_steered_circuits_have_the_counts_of_the_whole_device() -> None:
+    """Control flow with noisy gates and delays in its blocks, and a bit that is read later."""
+    backend = AerBackend("fake_manila")
+    circuit = QuantumCircuit(3, 3)
+    circuit.ry(Parameter("a"), 0)
+    circuit.cx(0, 1)
+    circuit.measure(1, 0)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.ry(Parameter("b"), 2)
+        circuit.delay(20, 2, "us")
+        circuit.cx(2, 1)
+    circuit.delay(10, 0, "us")
+    circuit.h(0)
+    circuit.measure([0, 2], [1, 2])
+    experiment = Experiment.sample(circuit)
+    angles = experiment.slot_angles(np.array([[1.3, 2.1]]))[0]
+    isa = _bound_isa(backend, experiment, angles)
+    expected = _whole("fake_manila").run(isa, shots=SHOTS).result().get_counts()
+    found = _counts(backend, experiment, angles)
+    assert (
+        _two_sample_p_value({int(bits, 2): count for bits, count in expected.items()}, found)
+        > P_VALUE
+    )
 
 
 def test_estimates_from_shots_include_readout_and_basis_change_errors() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
 from efaas.backends.aer import AerBackend
-from efaas.backends.protocol import Backend
 from efaas.testing.backend_contract import BackendContract
+
+if TYPE_CHECKING:
+    from efaas.backends.protocol import Backend
 
 
 class TestNoisyDevice(BackendContract):
