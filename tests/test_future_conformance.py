@@ -27,7 +27,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2
 
 import efaas
@@ -35,7 +34,7 @@ from efaas.errors import JobFailedError
 from efaas.future import QuantumFuture
 from efaas.testing import FakeBackend
 
-ANSATZ: QuantumCircuit = efficient_su2(1, reps=0)
+ANSATZ = efficient_su2(1, reps=0)
 BAD = 13.0  # the point at which the backend fails
 KINDS = ("evaluation", "step", "then", "speculate")
 
@@ -225,9 +224,7 @@ class TestCallbacks:
         assert called.wait(30)
         assert seen == [0, 1, 2, 3, 4]
 
-    def test_a_callback_added_late_is_called_at_once_on_the_same_thread(
-        self, bench: Bench
-    ) -> None:
+    def test_a_callback_added_late_is_called_at_once_on_the_same_thread(self, bench: Bench) -> None:
         seen: list[int] = []
         bench.finished(1.0).add_done_callback(lambda _: seen.append(threading.get_ident()))
         assert seen == [threading.get_ident()]
@@ -342,9 +339,7 @@ class TestWait:
         done, not_done = wait([bench.holding, failing, queued], 30, FIRST_EXCEPTION)
         assert (done, not_done) == ({bench.holding, failing}, {queued})
 
-    def test_first_exception_does_not_take_a_cancellation_for_a_failure(
-        self, bench: Bench
-    ) -> None:
+    def test_first_exception_does_not_take_a_cancellation_for_a_failure(self, bench: Bench) -> None:
         cancelled, queued = bench.evaluation(1.0), bench.evaluation(2.0)
         cancelled.cancel()
         done, not_done = wait([cancelled, queued], 0, FIRST_EXCEPTION)

@@ -10,18 +10,21 @@ import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from qiskit.circuit.library import efficient_su2
 
 import efaas
 from efaas.errors import BranchRolledBack, ClosedError, JobFailedError
-from efaas.future import QuantumFuture
-from efaas.objective import Objective
 from efaas.testing import FakeBackend
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from efaas.future import QuantumFuture
+    from efaas.objective import Objective
 
 ANSATZ = efficient_su2(1, reps=0)
 THREADS = 6
@@ -159,9 +162,7 @@ def run_together(acts: Sequence[Callable[[], None]]) -> None:
 
 @pytest.mark.parametrize("cpu_slots", [1, 4])
 @pytest.mark.parametrize("seed", [1, 2])
-def test_threads_that_share_a_session_each_get_their_own_values(
-    seed: int, cpu_slots: int
-) -> None:
+def test_threads_that_share_a_session_each_get_their_own_values(seed: int, cpu_slots: int) -> None:
     """Every future ends as its program ends when run alone, cancelled ones aside."""
     with efaas.EFSession(FakeBackend(value=level), seed=seed, cpu_slots=cpu_slots) as session:
         energy = session.objective(ANSATZ, "Z")
@@ -229,10 +230,12 @@ def test_a_session_closed_under_its_threads_leaves_no_future_unfinished(
         under_way = threading.Semaphore(0)
 
         def work(worker: Worker, under_way: threading.Semaphore = under_way) -> None:
-            with pytest.raises((ClosedError, BranchRolledBack)):
+            try:
                 while True:
                     worker.turn()
                     under_way.release()
+            except (ClosedError, BranchRolledBack):
+                return
 
         def close(
             session: efaas.EFSession = session,
