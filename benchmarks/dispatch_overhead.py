@@ -1,9 +1,9 @@
 """What a job costs before anything is computed: a no-op through efaas and through a thread pool.
 
 Run it with ``make bench`` or ``python benchmarks/dispatch_overhead.py``. Ratios are medians over
-interleaved blocks of one run, so a busy machine slows both sides. The process keeps to one
-processor where the system allows it: otherwise the kernel's guess where to run a woken thread, which
-changes from run to run and from pool to pool, decides more than the code does.
+interleaved blocks of one run, so a busy machine slows both sides. They are taken on one processor
+where the system allows it: otherwise the kernel's guess where to run a woken thread, which changes
+from run to run and from pool to pool, decides more than the code does.
 """
 
 from __future__ import annotations

@@ -539,7 +539,7 @@ def _chosen(kind: str, name: str, known: Any) -> Any:
 
 def _resolved(backends: Any) -> tuple[dict[str, Backend], list[Backend]]:
     """The backends by name, and those of them that were made here."""
-    from efaas.backends import Backend, resolve_backend
+    from efaas.backends import resolve_backend
 
     specs = list(backends) if isinstance(backends, list | tuple | set) else [backends]
     if not specs:

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from efaas.model.job import Usage
-
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,6 +17,7 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.warm_cache import WarmCache
     from efaas.model.calibration import Calibration
+    from efaas.model.job import Usage
     from efaas.model.profile import CircuitProfile
 
 __all__ = ["Backend", "Estimates", "Evaluation", "Outcome", "Samples"]

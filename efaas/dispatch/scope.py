@@ -20,7 +20,6 @@ from efaas.model.job import CPU, Demand, Job
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
     from efaas.dispatch.dispatcher import Dispatcher
-    from efaas.model.job import JobSnapshot
 
 __all__ = ["Request", "SessionScope"]
 

@@ -87,10 +87,7 @@ class Ticket:
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits any more."""
-        for future in self.futures:
-            if not future.cancelled():
-                return False
-        return True
+        return all(future.cancelled() for future in self.futures)
 
     def values(self, outcome: Any) -> Sequence[Any]:
         """What each of the futures is to hold."""
