@@ -38,7 +38,7 @@ class BranchState(Enum):
 class Branch:
     """A node of the tree. All methods may be called from any thread."""
 
-    __slots__ = ("_children", "_counts", "_futures", "_lock", "_parent", "_state")
+    __slots__ = ("_bases", "_children", "_counts", "_futures", "_lock", "_parent", "_state")
 
     def __init__(self, parent: Branch | None = None) -> None:
         """A new branch below ``parent``, or a new tree.
@@ -54,10 +54,12 @@ class Branch:
         self._children: set[Branch] = set()
         self._futures: set[QuantumFuture[Any]] = set()
         self._counts: Counter[Hashable] = Counter()
+        self._bases: dict[Hashable, int] = {}  # what the counts above were when first relied on
         if parent is not None:
             with self._lock:
                 parent.require_alive()
-                parent._children.add(self)
+                self._parent = parent._committed_into()
+                self._parent._children.add(self)
 
     @property
     def state(self) -> BranchState:
@@ -99,22 +101,32 @@ class Branch:
     def next_occurrence(self, key: Hashable) -> int:
         """How often ``key`` has been asked for on the way to here, this time included."""
         with self._lock:
-            occurrence = 1
-            node: Branch | None = self
-            while node is not None:
-                occurrence += node._counts.get(key, 0)
-                node = node._parent
-            self._committed_into()._counts[key] += 1
-            return occurrence
+            own = self._committed_into()
+            base = own._count_above(key)
+            if own._parent is not None:
+                own._bases.setdefault(key, base)
+            own._counts[key] += 1
+            return base + own._counts[key]
 
-    def commit(self) -> list[QuantumFuture[Any]]:
-        """The guess was right. Returns the futures that are no longer speculative."""
+    def commit(self) -> list[QuantumFuture[Any]] | None:
+        """The guess was right. Returns the futures that are no longer speculative.
+
+        None if the branch cannot be committed: it was rolled back before, or a point that it asked
+        for was meanwhile asked for above it, so that its occurrence numbers are taken.
+        """
         with self._lock:
             if self._state is not BranchState.OPEN or self._parent is None:
-                return []
+                return None
+            if any(self._count_above(key) != base for key, base in self._bases.items()):
+                return None
             self._state = BranchState.COMMITTED
-            self._committed_into()._counts.update(self._counts)
+            into = self._committed_into()
+            for key, count in self._counts.items():
+                if into._parent is not None:
+                    into._bases.setdefault(key, into._count_above(key))
+                into._counts[key] += count
             self._counts.clear()
+            self._bases.clear()
             if self.is_speculative:
                 return []
             promoted: list[QuantumFuture[Any]] = []
@@ -144,6 +156,14 @@ class Branch:
                     found.extend(child.open_branches())
             return found
 
+    def _count_above(self, key: Hashable) -> int:
+        """How often ``key`` was asked for above this branch."""
+        count, node = 0, self._parent
+        while node is not None:
+            count += node._counts.get(key, 0)
+            node = node._parent
+        return count
+
     def _committed_into(self) -> Branch:
         """The nearest branch, itself included, that is open or the root: it keeps the counts."""
         node = self
@@ -156,10 +176,10 @@ class Branch:
         promoted.extend(self._futures)
         self._futures.clear()
         for child in self._children:
+            child._parent = trunk
             if child._state is BranchState.COMMITTED:
                 child._dissolve_into(trunk, promoted)
             else:
-                child._parent = trunk
                 trunk._children.add(child)
         self._children.clear()
 

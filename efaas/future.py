@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import math
+import copy
+import threading
+from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED, PENDING
@@ -11,12 +13,13 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from efaas.branch import Branch, current_branch
+from efaas.equality import is_exactly_equal
 from efaas.errors import InputError
 
 if TYPE_CHECKING:
     from efaas.model.job import Job, JobSnapshot
 
-__all__ = ["FutureScope", "QuantumFuture", "Submission", "is_exactly_equal"]
+__all__ = ["FutureScope", "QuantumFuture", "Submission"]
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -92,9 +95,9 @@ class QuantumFuture(Future[T]):
 
     def __init__(self, scope: FutureScope) -> None:
         super().__init__()
-        self.ticket: Submission | None = None
+        self._ticket: Submission | None = None
         self._scope = scope
-        self._sources: tuple[QuantumFuture[Any], ...] = ()
+        self._step: QuantumFuture[Any] | None = None
 
     @property
     def job(self) -> JobSnapshot | None:
@@ -103,9 +106,9 @@ class QuantumFuture(Future[T]):
         Points that were submitted together are one job. None for a derived future (from ``then``
         or ``speculate``), which is not a job itself.
         """
-        if self.ticket is None:
+        if self._ticket is None:
             return None
-        return self.ticket.snapshot(is_cancelled=self.cancelled())
+        return self._ticket.snapshot(is_cancelled=self.cancelled())
 
     def result(self, timeout: float | None = None) -> T:
         """The value, waiting for it at most ``timeout`` seconds.
@@ -138,11 +141,11 @@ class QuantumFuture(Future[T]):
                 super().set_running_or_notify_cancel()  # or wait() would not see it end
         if is_first:
             self._scope.withdraw(self)
-            for source in self._sources:
-                source.cancel()
+            if self._step is not None:
+                self._step.cancel()
         return True
 
-    def claim(self) -> bool:
+    def _claim(self) -> bool:
         """Begin to run: whether it was still pending, so that a result may be set."""
         with self._condition:
             return self._state == PENDING and self.set_running_or_notify_cancel()
@@ -163,9 +166,9 @@ class QuantumFuture(Future[T]):
 
         def run(source: Future[T]) -> None:
             if not _passed_on_failure(source, out):
-                out._follow_step(fn, source.result(), branch)
+                out._follow_step(self._scope.run_step(fn, (source.result(),), branch))
 
-        self.add_done_callback(run)
+        _when_done(self, run, out)
         return out
 
     def speculate(
@@ -191,7 +194,7 @@ class QuantumFuture(Future[T]):
             guess: One guess of the value.
             guesses: Several guesses, in order of preference, instead of ``guess``.
             accept: ``accept(guess, value)`` tells whether the guess will do. By default it must
-                be exactly equal, to the bit for floats and arrays.
+                be exactly equal, to the bit for floats and arrays (``efaas.equality``).
 
         Raises:
             InputError: Neither or both of ``guess`` and ``guesses`` were given.
@@ -204,9 +207,8 @@ class QuantumFuture(Future[T]):
         parent = current_branch(self._scope.root)
         out: QuantumFuture[U] = QuantumFuture(self._scope)
         self._scope.register(out, parent)
-        if self.done():
-            branches = []
-        else:
+        branches: list[_GuessedBranch] = []
+        if not self.done():
             branches = [_GuessedBranch(self._scope, fn, value, parent) for value in tried]
 
         def decide(source: Future[T]) -> None:
@@ -214,42 +216,44 @@ class QuantumFuture(Future[T]):
                 _roll_back(self._scope, branches)
                 _passed_on_failure(source, out)
             elif accept is None:
-                _settle(source.result(), is_exactly_equal)
+                settle(source.result(), is_exactly_equal)
             else:
-                judge = self._scope.run_step(_settle, (source.result(), accept), parent)
-                judge.add_done_callback(judged)
+                judge = self._scope.run_step(settle, (source.result(), accept), parent)
+                _when_done(judge, judged, out)
 
         def judged(judge: Future[Any]) -> None:
             if judge.cancelled() or judge.exception() is not None:
                 _roll_back(self._scope, branches)
                 _passed_on_failure(judge, out)
 
-        def _settle(value: T, is_accepted: Callable[[T, T], bool]) -> None:
+        def settle(value: T, is_accepted: Callable[[T, T], bool]) -> None:
             hit = next((b for b in branches if is_accepted(b.guess, value)), None)
-            _roll_back(self._scope, [b for b in branches if b is not hit], is_miss=hit is None)
-            if hit is None:
-                out._follow_step(fn, value, parent)
+            promoted = None if hit is None else hit.branch.commit()
+            if hit is None or promoted is None:
+                _roll_back(self._scope, branches, is_miss=True)
+                out._follow_step(self._scope.run_step(fn, (value,), parent))
             else:
-                self._scope.settle(promoted=hit.branch.commit(), is_hit=True)
-                out._follow(hit.step)
+                _roll_back(self._scope, [b for b in branches if b is not hit])
+                self._scope.settle(promoted=promoted, is_hit=True)
+                out._follow_step(hit.step)
 
         def abandon(ended: Future[U]) -> None:
             if ended.cancelled():
                 _roll_back(self._scope, branches)
 
-        self.add_done_callback(decide)
+        _when_done(self, decide, out)
         out.add_done_callback(abandon)
         return out
 
-    def _follow_step(self, fn: Callable[[Any], Any], value: Any, branch: Branch) -> None:
-        """Run ``fn(value)`` on ``branch`` and end as it ends."""
-        self._follow(self._scope.run_step(fn, (value,), branch))
+    def _follow_step(self, step: QuantumFuture[Any]) -> None:
+        """End as a step of our own ends; cancelled with this future."""
+        self._step = step
+        if self.cancelled():
+            step.cancel()
+        self._follow(step)
 
     def _follow(self, source: QuantumFuture[Any]) -> None:
         """End as ``source`` ends, or as the future that it gives."""
-        self._sources = (source,)
-        if self.cancelled():
-            source.cancel()
 
         def ended(done: Future[Any]) -> None:
             if _passed_on_failure(done, self):
@@ -257,21 +261,71 @@ class QuantumFuture(Future[T]):
             value = done.result()
             if isinstance(value, QuantumFuture):
                 self._follow(value)
-            elif self.claim():
+            elif self._claim():
                 self.set_result(value)
 
-        source.add_done_callback(ended)
+        _when_done(source, ended, self)
 
 
 class _GuessedBranch:
-    """One guess, the branch that stands for it, and the step that runs on it."""
+    """One guess, the branch that stands for it, and the step that runs on it.
+
+    The guess is copied, and the step has a copy of its own: the caller may go on writing into an
+    array, and so may the step.
+    """
 
     def __init__(
         self, scope: FutureScope, fn: Callable[[Any], Any], guess: Any, parent: Branch
     ) -> None:
-        self.guess = guess
+        self.guess = _copied(guess)
         self.branch = Branch(parent)
-        self.step = scope.run_step(fn, (guess,), self.branch)
+        self.step = scope.run_step(fn, (_copied(guess),), self.branch)
+
+
+def _copied(guess: Any) -> Any:
+    try:
+        return copy.deepcopy(guess)
+    except Exception:  # what cannot be copied is the caller's to leave alone
+        return guess
+
+
+class _Following(threading.local):
+    """What this thread has still to do for futures that have ended, or None outside."""
+
+    pending: deque[Callable[[], None]] | None = None
+
+
+_following = _Following()
+
+
+def _when_done(
+    source: Future[Any], act: Callable[[Future[Any]], None], out: QuantumFuture[Any]
+) -> None:
+    """Call ``act(source)`` once it is done; if that raises, ``out`` ends in the error.
+
+    Futures that wait for one another in a long chain end one after the other, not one inside the
+    other, or the chain's length would be bounded by the interpreter's stack.
+    """
+
+    def acted() -> None:
+        try:
+            act(source)
+        except BaseException as error:
+            if out._claim():
+                out.set_exception(error)
+
+    def ended(_: Future[Any]) -> None:
+        if _following.pending is not None:
+            _following.pending.append(acted)
+            return
+        _following.pending = deque([acted])
+        try:
+            while _following.pending:
+                _following.pending.popleft()()
+        finally:
+            _following.pending = None
+
+    source.add_done_callback(ended)
 
 
 def _roll_back(
@@ -289,38 +343,6 @@ def _passed_on_failure(source: Future[Any], out: QuantumFuture[Any]) -> bool:
     error = source.exception()
     if error is None:
         return out.cancelled()
-    if out.claim():
+    if out._claim():
         out.set_exception(error)
     return True
-
-
-def is_exactly_equal(guess: Any, value: Any) -> bool:
-    """Whether two values cannot be told apart: bits for arrays, sign of zero for floats.
-
-    A NaN equals nothing, so a guess of NaN is never accepted.
-    """
-    if hasattr(value, "dtype") and hasattr(value, "tobytes") and getattr(value, "ndim", 0) > 0:
-        return (
-            getattr(guess, "dtype", None) == value.dtype
-            and getattr(guess, "shape", None) == value.shape
-            and guess.tobytes() == value.tobytes()
-            and bool((guess == value).all())
-        )
-    if isinstance(value, list | tuple):
-        return (
-            type(guess) is type(value)
-            and len(guess) == len(value)
-            and all(map(is_exactly_equal, guess, value))
-        )
-    if isinstance(value, dict):
-        return (
-            isinstance(guess, dict)
-            and list(guess) == list(value)
-            and all(is_exactly_equal(guess[key], item) for key, item in value.items())
-        )
-    if isinstance(value, float) and isinstance(guess, float):
-        return guess == value and math.copysign(1.0, guess) == math.copysign(1.0, value)
-    try:
-        return bool(guess == value)
-    except Exception:  # a type whose == gives no truth value is never known to be equal
-        return False

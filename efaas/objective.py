@@ -91,7 +91,8 @@ class Objective:
     def submit_many(self, thetas: ArrayLike) -> list[QuantumFuture[float]]:
         """One future per row of ``thetas``, shape ``(points, num_parameters)``, in one round.
 
-        The rows are one job; each can still be cancelled while it is queued.
+        The rows are one job; each can still be cancelled while it is queued. They are finished
+        from the last to the first, so that waiting for them in order wakes only once.
 
         Raises:
             ParameterError: The wrong length, NaN or infinity.

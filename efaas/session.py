@@ -17,7 +17,14 @@ import numpy as np
 
 from efaas.dispatch import Dispatcher, SessionScope
 from efaas.dispatch.scope import Request
-from efaas.errors import CircuitError, CircuitTooWideError, ClosedError, InputError, ShotsError
+from efaas.errors import (
+    CircuitError,
+    CircuitTooWideError,
+    ClosedError,
+    DeadlockError,
+    InputError,
+    ShotsError,
+)
 from efaas.model.seeding import Stream
 from efaas.objective import Objective
 from efaas.observe import Recorder
@@ -89,10 +96,11 @@ class EFScheduler:
             placement=place(),
             recorder=self._recorder,
         )
+        self._lock = threading.Lock()
         self._sessions: weakref.WeakSet[EFSession] = weakref.WeakSet()
         self._session_ids = itertools.count(1)
         self._finalizer = weakref.finalize(
-            self, _shut_down, self._dispatcher, tuple(self._owned), _CLOSE_SECONDS
+            self, _shut_down, self._dispatcher, self._owned, _CLOSE_SECONDS
         )
 
     @property
@@ -128,11 +136,21 @@ class EFScheduler:
         Args:
             cancel: Withdraw what is queued instead of waiting for it.
         """
-        for session in list(self._sessions):
-            session.close(cancel=cancel)
-        if self._finalizer.detach() is not None:
-            timeout = _CLOSE_SECONDS if cancel else None
-            _shut_down(self._dispatcher, tuple(self._owned), timeout)
+        with self._lock:
+            sessions = list(self._sessions)
+        try:
+            for session in sessions:
+                session.close(cancel=cancel)
+            if not cancel:  # work of sessions that nobody kept
+                self._dispatcher.wait_until_idle(None)
+        except BaseException:  # Ctrl-C while waiting for one of them
+            cancel = True
+            for session in sessions:
+                session.close(cancel=True)
+            raise
+        finally:
+            _shut_down(self._dispatcher, self._owned, _CLOSE_SECONDS if cancel else None)
+            self._finalizer.detach()
 
     def __enter__(self) -> EFScheduler:
         return self
@@ -151,10 +169,16 @@ class EFScheduler:
     def _attach(self, session: EFSession, tenant: str) -> tuple[int, SessionScope]:
         if not self._finalizer.alive:
             raise ClosedError("the scheduler is closed; open a new EFScheduler")
-        self._sessions.add(session)
         session_id = next(self._session_ids)
-        scope = SessionScope(self._dispatcher, session_id=session_id, tenant=tenant)
+        with self._lock:
+            self._sessions.add(session)
+        weakref.finalize(session, self._recorder.forget, session_id).atexit = False
+        scope = SessionScope(self._dispatcher, session_id=session_id, tenant=tenant, owner=self)
         return session_id, scope
+
+    def _detach(self, session: EFSession) -> None:
+        with self._lock:
+            self._sessions.discard(session)
 
 
 class EFSession:
@@ -215,7 +239,7 @@ class EFSession:
         self._lock = threading.Lock()
         self._loops: dict[str, _Loop] = {}
         self._objectives_of: dict[str, int] = {}
-        self._is_closed = False
+        self._is_closed = self._is_ended = False
 
     # Quantum work.
 
@@ -384,17 +408,33 @@ class EFSession:
         Args:
             cancel: Withdraw everything that is queued instead of waiting for it; attempts that
                 run and cannot be stopped are waited for, some seconds at most.
+
+        Raises:
+            DeadlockError: Called by one of the session's own steps or callbacks.
         """
+        if self._is_ended:
+            return
         self._is_closed = True
         try:
             self._scope.close(cancel=cancel, timeout=_CLOSE_SECONDS if cancel else None)
-        except BaseException:  # Ctrl-C while waiting
-            self._scope.close(cancel=True, timeout=_CLOSE_SECONDS)
-            cancel = True
+        except DeadlockError:
+            self._is_closed = False
             raise
+        except BaseException:  # Ctrl-C while waiting
+            self._end(cancel=True)
+            raise
+        self._end(cancel=cancel)
+
+    def _end(self, *, cancel: bool) -> None:
+        self._is_ended = True
+        with self._lock:
+            loops = [loop.id for loop in self._loops.values()]
+        try:
+            if cancel:
+                self._scope.close(cancel=True, timeout=_CLOSE_SECONDS)
         finally:
-            self._dispatcher.close_loops([loop.id for loop in self._loops.values()])
-            self._scheduler._sessions.discard(self)
+            self._dispatcher.close_loops(loops)
+            self._scheduler._detach(self)
             if self._owns_scheduler:
                 self._scheduler.close(cancel=cancel)
 
@@ -416,7 +456,7 @@ class EFSession:
     # Inside.
 
     def _require_open(self) -> None:
-        if self._is_closed and not self._dispatcher.is_own_thread():
+        if self._is_closed and not self._dispatcher.is_inside(self._id):
             raise ClosedError("the session is closed: open a new EFSession for more work")
 
     def _submit_request(self, request: Any) -> QuantumFuture[Any]:
@@ -456,7 +496,6 @@ class EFSession:
         known = self._loops.get(name)
         if known is not None:
             return known
-        self._dispatcher.refuse_deadlock()
         with self._lock:
             if name not in self._loops:
                 self._loops[name] = self._open_loop(experiment, name)

@@ -11,14 +11,18 @@ from concurrent.futures import (
     as_completed,
     wait,
 )
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from efaas.branch import BranchState
+from efaas.equality import is_exactly_equal
 from efaas.errors import BranchRolledBack, InputError
-from efaas.future import QuantumFuture, is_exactly_equal
 from efaas.testing import ManualScope
+
+if TYPE_CHECKING:
+    from efaas.future import QuantumFuture
 
 
 @pytest.fixture
@@ -38,14 +42,14 @@ class TestAsAFuture:
     def test_states_follow_the_job(self, scope: ManualScope) -> None:
         future = scope.submit("x")
         assert (future.running(), future.done()) == (False, False)
-        assert future.claim()
+        assert future._claim()
         assert (future.running(), future.done()) == (True, False)
         future.set_result(3)
         assert (future.running(), future.done(), future.result()) == (False, True, 3)
 
     def test_a_running_job_cannot_be_cancelled(self, scope: ManualScope) -> None:
         future = scope.submit("x")
-        future.claim()
+        future._claim()
         assert not future.cancel()
         assert not future.cancelled()
 
@@ -53,7 +57,7 @@ class TestAsAFuture:
         future = scope.submit("x")
         assert future.cancel()
         assert future.cancel()
-        assert not future.claim()
+        assert not future._claim()
         with pytest.raises(CancelledError):
             future.result()
 
@@ -94,7 +98,7 @@ class TestAsAFuture:
                 barrier: threading.Barrier = barrier,
             ) -> None:
                 barrier.wait()
-                won["claim"] = future.claim()
+                won["claim"] = future._claim()
 
             thread = threading.Thread(target=claim)
             thread.start()
@@ -309,6 +313,68 @@ class TestSpeculate:
         assert [job.key for job in scope.jobs] == ["x"]
 
 
+class TestSpeculationLeavesOthersAlone:
+    def test_a_rollback_does_not_cancel_what_was_submitted_outside(
+        self, scope: ManualScope
+    ) -> None:
+        shared, ready = scope.submit("shared"), scope.submit("ready")
+        source = scope.submit("x")
+        source.speculate(lambda value: ready.then(lambda _: shared), guess=1)
+        scope.deliver(scope.jobs[1], 0)
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[2], 2)
+        assert not shared.cancelled()
+
+    def test_the_caller_may_write_into_the_guess_afterwards(self, scope: ManualScope) -> None:
+        guess = np.array([1.0])
+        out = scope.submit("x").speculate(lambda value: float(value[0]), guess=guess)
+        guess[0] = 2.0
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[0], np.array([2.0]))
+        run_all_steps(scope)
+        assert (out.result(), scope.misses) == (2.0, 1)
+
+    def test_a_right_guess_whose_branch_was_withdrawn_is_computed_anew(
+        self, scope: ManualScope
+    ) -> None:
+        out = scope.submit("x").speculate(lambda value: value + 1, guess=1)
+        for branch in scope.root.open_branches():
+            scope.settle(withdrawn=branch.roll_back())
+        scope.deliver(scope.jobs[0], 1)
+        run_all_steps(scope)
+        assert (out.result(), scope.hits) == (2, 0)
+
+    def test_a_comparison_that_fails_is_a_wrong_guess(self, scope: ManualScope) -> None:
+        odd = np.array([np.zeros(2), np.zeros(3)], dtype=object)
+        out = scope.submit("x").speculate(len, guess=odd)
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[0], odd)
+        run_all_steps(scope)
+        assert (out.result(), scope.misses) == (2, 1)
+
+
+class TestLongChains:
+    LENGTH = 3000  # far beyond the depth of the interpreter's stack
+
+    def test_a_chain_of_steps_that_each_submit_ends(self, scope: ManualScope) -> None:
+        def step(left: int) -> object:
+            return scope.submit(left).then(lambda _: step(left - 1) if left else "end")
+
+        out = step(self.LENGTH)
+        while scope.steps or scope.waiting_jobs():
+            for job in scope.waiting_jobs():
+                scope.deliver(job, None)
+            run_all_steps(scope)
+        assert out.result() == "end"  # type: ignore[attr-defined]
+
+    def test_an_error_goes_down_a_long_chain(self, scope: ManualScope) -> None:
+        out = scope.submit("x")
+        for _ in range(self.LENGTH):
+            out = out.then(lambda value: value)
+        scope.deliver(scope.jobs[0], OSError("down"))
+        assert isinstance(out.exception(), OSError)
+
+
 class TestNestedSpeculation:
     def chain(self, scope: ManualScope, guesses: list[int]) -> QuantumFuture[object]:
         def step(value: int, rest: list[int]) -> object:
@@ -368,6 +434,43 @@ class TestOccurrences:
         scope.deliver(scope.jobs[0], 1)
         scope.submit("point")
         assert [job.occurrence for job in scope.jobs if job.key == "point"] == [1, 2]
+
+    def test_a_branch_that_was_overtaken_at_a_point_is_computed_anew(
+        self, scope: ManualScope
+    ) -> None:
+        source = scope.submit("x")
+        out = source.speculate(lambda value: scope.submit("point"), guess=1)
+        run_all_steps(scope)
+        scope.submit("point")  # without speculation this would have come first
+        scope.deliver(scope.jobs[0], 1)
+        run_all_steps(scope)
+        committed = [job for job in scope.committed_jobs() if job.key == "point"]
+        assert [job.occurrence for job in committed] == [1, 2]
+        scope.deliver(committed[1], "energy")
+        assert out.result() == "energy"
+
+    def test_an_inner_branch_that_commits_counts_in_the_outer_one(self, scope: ManualScope) -> None:
+        def outer(value: int) -> object:
+            inner = scope.submit("y").speculate(lambda _: scope.submit("point"), guess=1)
+            return inner.then(lambda _: scope.submit("point"))
+
+        scope.submit("x").speculate(outer, guess=1)
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[1], 1)
+        scope.deliver(scope.jobs[2], "first")
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[0], 1)
+        occurrences = [j.occurrence for j in scope.committed_jobs() if j.key == "point"]
+        assert occurrences == [1, 2]
+
+    def test_a_branch_below_a_committed_one_is_still_found(self, scope: ManualScope) -> None:
+        def outer(value: int) -> object:
+            return scope.submit("y").speculate(lambda _: scope.submit("deep"), guess=1)
+
+        scope.submit("x").speculate(outer, guess=1)
+        run_all_steps(scope)
+        scope.deliver(scope.jobs[0], 1)
+        assert len(scope.root.open_branches()) == 1
 
     def test_a_branch_counts_on_from_what_it_grew_from(self, scope: ManualScope) -> None:
         scope.submit("point")

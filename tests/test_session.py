@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +17,7 @@ from qiskit.circuit import QuantumCircuit
 from qiskit.circuit.library import efficient_su2
 
 import efaas
+from efaas.backends.protocol import Estimates
 from efaas.errors import (
     CircuitTooWideError,
     ClosedError,
@@ -258,6 +264,28 @@ class TestFailures:
         assert [len(e.attempts) for e in errors if isinstance(e, JobFailedError)] == [2] * 5
         assert backend.rounds == [5, 1, 1, 1, 1, 1]
 
+    def test_a_callback_that_exits_costs_nobody_else_a_result(self) -> None:
+        backend = FakeBackend(manual=True)
+        with efaas.EFSession(backend) as session:
+            futures = session.objective(ANSATZ, "ZZ").submit_many(POINTS)
+            futures[2].add_done_callback(lambda _: sys.exit(1))
+            backend.release()
+            assert len(wait(futures, timeout=30).done) == 5
+
+    @pytest.mark.parametrize("answer", [None, "too few", "no usage"])
+    def test_a_backend_that_answers_nonsense_fails_the_job(self, answer: str | None) -> None:
+        class Odd(FakeBackend):
+            def execute(self, evaluations: Any) -> Any:
+                outcomes = list(super().execute(evaluations))
+                if answer == "too few":
+                    estimates = Estimates(np.zeros((0, 1)), np.zeros((0, 1)))
+                    return [replace(outcome, value=estimates) for outcome in outcomes]
+                return [replace(o, usage=None) if answer else None for o in outcomes]
+
+        with efaas.EFSession(Odd()) as session:
+            futures = session.objective(ANSATZ, "ZZ").submit_many(POINTS)
+            assert all(isinstance(f.exception(timeout=30), JobFailedError) for f in futures)
+
 
 class TestCancelling:
     def test_one_point_of_a_queued_round_can_be_cancelled(self) -> None:
@@ -356,6 +384,66 @@ class TestClosing:
             if thread.name.startswith("efaas"):
                 thread.join(30)
         assert efaas_threads() == []
+
+    def test_a_session_cannot_be_closed_by_its_own_step(self) -> None:
+        with (
+            efaas.EFSession(FakeBackend()) as session,
+            pytest.raises(DeadlockError, match="where it was opened"),
+        ):
+            session.call(session.close).result(timeout=30)
+
+    def test_a_step_may_close_another_session(self) -> None:
+        with efaas.EFScheduler(FakeBackend(), cpu_slots=1) as scheduler:
+            first, second = scheduler.session(), scheduler.session()
+            pending = second.call(int, "3")
+            first.call(second.close).result(timeout=30)
+            assert pending.result() == 3
+
+    def test_work_outlives_a_session_that_nobody_keeps(self) -> None:
+        def begin() -> list[Any]:
+            session = efaas.EFSession(FakeBackend(), cpu_slots=1)
+            return [session.call(int, str(i)) for i in range(20)]
+
+        assert [future.result(timeout=30) for future in begin()] == list(range(20))
+
+    @pytest.mark.parametrize("line", range(1, 260, 7))
+    def test_an_interrupt_in_the_middle_of_a_submission_breaks_nothing(self, line: int) -> None:
+        """Ctrl-C at the ``line``-th line that submitting executes: later work still runs."""
+        countdown = itertools.count(line, -1)
+
+        def trace(frame: Any, event: str, arg: Any) -> Any:
+            if "efaas" not in frame.f_code.co_filename:
+                return None
+            if event == "line" and next(countdown) == 0:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+            return trace
+
+        with efaas.EFSession(FakeBackend(), seed=1) as session:
+            energy = session.objective(ANSATZ, "ZZ")
+            before = sys.gettrace()
+            try:
+                sys.settrace(trace)
+                energy.submit(ZEROS)
+                session.call(int)
+            except KeyboardInterrupt:
+                pass
+            finally:
+                sys.settrace(before)
+            assert session.call(int).result(timeout=30) == 0
+            assert energy.submit(ZEROS).result(timeout=30)
+            session._dispatcher.check_invariants()
+
+    def test_a_program_that_forgets_to_close_ends_quietly(self) -> None:
+        code = (
+            "import efaas; from efaas.testing import FakeBackend\n"
+            "session = efaas.EFSession(FakeBackend(), cpu_slots=1)\n"
+            "futures = [session.call(int) for _ in range(1000)]\n"
+        )
+        ran = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+        )
+        assert (ran.returncode, ran.stderr) == (0, "")
 
     def test_a_shared_scheduler_outlives_its_sessions(self) -> None:
         backend = FakeBackend()

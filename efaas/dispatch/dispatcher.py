@@ -3,7 +3,8 @@
 Whatever happens (a submission, a cancellation, the answer of a backend) is handed to the
 scheduler under one lock, on the thread where it happened, and the attempts that the scheduler
 starts are sent off at once. The thread whose attempt has ended finishes its futures, after the
-next attempt was sent off and never under the lock: a slow callback delays nobody else.
+next attempt was sent off and never under the lock: a slow callback delays no device, though
+speculative jobs wait for it, since it may be about to prove their guess wrong.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from efaas.clock import Clock, SystemClock
+from efaas.dispatch.undivided import Undivided
 from efaas.errors import ClosedError, DeadlockError, JobFailedError
 from efaas.model.job import CPU, JobState, Usage
 from efaas.scheduler import (
@@ -68,6 +70,7 @@ class _Local(threading.local):
 
     attempt_id: int | None = None
     is_finishing: bool = False
+    session_id: int | None = None  # whose step, or whose future
 
 
 class Dispatcher:
@@ -112,7 +115,7 @@ class Dispatcher:
             for name in places
         }
         self._local = _Local()
-        self._is_closed = self._is_abandoned = False
+        self._is_closed = self._is_abandoned = self._is_stranded = False
         self._idle = threading.Condition(self._lock)
         # Jobs whose futures are finished, until the scheduler is told. Whoever comes next tells
         # it, unless somebody waits for it: taking the lock at once would get in the way of the
@@ -134,13 +137,13 @@ class Dispatcher:
         Raises:
             ClosedError: The dispatcher is closed.
         """
-        with self._lock:
+        with Undivided(self._lock):
             self._require_open()
             self._queue((ticket,))
 
     def cancel(self, job_id: int) -> None:
         """Take a job out of the queue if all of its futures are cancelled."""
-        with self._lock:
+        with Undivided(self._lock):
             ticket = self._tickets.get(job_id)
             if ticket is None or not ticket.is_cancelled():
                 return
@@ -152,7 +155,7 @@ class Dispatcher:
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
-        with self._lock:
+        with Undivided(self._lock):
             for job_id in job_ids:
                 if job_id in self._tickets:
                     self._tickets[job_id].speculative = False
@@ -164,14 +167,14 @@ class Dispatcher:
         Raises:
             ClosedError: The dispatcher is closed.
         """
-        with self._lock:
+        with Undivided(self._lock):
             self._require_open()
             actions = self._scheduler.handle(LoopOpened(loop_id, tuple(places)), self._clock.now())
             return next(action.place for action in actions if isinstance(action, Pin))
 
     def close_loops(self, loop_ids: Sequence[str]) -> None:
         """Forget where loops were pinned."""
-        with self._lock:
+        with Undivided(self._lock):
             for loop_id in loop_ids:
                 self._handle(LoopClosed(loop_id), self._clock.now())
 
@@ -183,9 +186,13 @@ class Dispatcher:
                 "that finishes futures. Use future.then(fn) to go on with the value instead"
             )
 
-    def is_own_thread(self) -> bool:
-        """Whether this thread finishes futures or runs a classical step."""
-        return self._local.attempt_id is not None or self._local.is_finishing
+    def is_in_step(self) -> bool:
+        """Whether this thread runs a classical step."""
+        return self._local.attempt_id is not None
+
+    def is_inside(self, session_id: int) -> bool:
+        """Whether this thread runs a step of the session, or finishes a future of it."""
+        return self._local.session_id == session_id
 
     def unfinished(self, session_id: int) -> list[QuantumFuture[Any]]:
         """The futures of a session's jobs that are queued or running."""
@@ -193,11 +200,17 @@ class Dispatcher:
             tickets = self._tickets.values()
             return [f for t in tickets if t.job.session_id == session_id for f in t.futures]
 
-    def wait_until_idle(self, session_id: int, timeout: float | None = None) -> bool:
-        """Wait until nothing of a session is queued, running or being finished; whether it is."""
+    def wait_until_idle(self, session_id: int | None, timeout: float | None = None) -> bool:
+        """Wait until no job of a session (of any, if None) is unfinished; whether that is so."""
+
+        def is_idle() -> bool:
+            return (
+                not self._unfinished if session_id is None else session_id not in self._unfinished
+            )
+
         with self._idle:
             self._heed_deliveries()
-            return self._idle.wait_for(lambda: session_id not in self._unfinished, timeout)
+            return self._idle.wait_for(is_idle, timeout)
 
     @contextmanager
     def paused_step(self) -> Iterator[None]:
@@ -206,12 +219,12 @@ class Dispatcher:
         if attempt_id is None:
             yield
             return
-        with self._lock:
+        with Undivided(self._lock):
             self._handle(StepPaused(attempt_id), self._clock.now())
         try:
             yield
         finally:
-            with self._lock:
+            with Undivided(self._lock):
                 self._handle(StepResumed(attempt_id), self._clock.now())
 
     def check_invariants(self) -> None:
@@ -234,14 +247,13 @@ class Dispatcher:
             for ticket in queued:
                 self._forget(ticket, JobState.CANCELLED, now)
         self._withdraw(queued)
-        if not self.is_own_thread():
-            with self._idle:
-                self._heed_deliveries()
-                if not self._idle.wait_for(lambda: not self._unfinished, timeout):
-                    self._is_abandoned = True
+        is_inside = self._local.session_id is not None
+        if not is_inside:
+            if not self.wait_until_idle(None, 0.0 if self._is_stranded else timeout):
+                self._is_abandoned = True
             self._abandon()
         for lane in self._lanes.values():
-            lane.shutdown(wait=not self._is_abandoned and not self.is_own_thread())
+            lane.shutdown(wait=not self._is_abandoned and not is_inside)
 
     # Under the lock.
 
@@ -299,8 +311,8 @@ class Dispatcher:
         run = self._run_step if dispatch.place == CPU else self._run_round
         try:
             self._lanes[dispatch.place].submit(run, dispatch, ready)
-        except RuntimeError as error:  # the interpreter is shutting down
-            self._report(dispatch.attempt_id, [(ticket, error) for ticket in ready])
+        except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
+            self._is_closed = self._is_stranded = True
 
     def _forget(self, ticket: Ticket, state: JobState, now: float) -> None:
         del self._tickets[ticket.job.id]
@@ -321,9 +333,10 @@ class Dispatcher:
         """Give up on attempts that take too long to end."""
         with self._lock:
             given_up = list(self._tickets.values())
+            now = self._clock.now()
             for ticket in given_up:
-                ticket.error = ClosedError("the scheduler was closed while this job ran")
-                self._forget(ticket, JobState.FAILED, self._clock.now())
+                ticket.attempted(now, ClosedError("the scheduler was closed while this job ran"))
+                self._forget(ticket, JobState.FAILED, now)
         self._withdraw(given_up)
 
     def _withdraw(self, tickets: Sequence[Ticket]) -> None:
@@ -343,18 +356,22 @@ class Dispatcher:
         every one of them.
         """
         self._local.is_finishing = True
-        try:
-            for ticket, is_success, values in reversed(ended):
-                for row in reversed(range(len(ticket.futures))):
-                    future = ticket.futures[row]
-                    if future.done():
-                        continue  # cancelled just before its attempt began
+        for ticket, is_success, values in reversed(ended):
+            self._local.session_id = ticket.job.session_id
+            for row in reversed(range(len(ticket.futures))):
+                future = ticket.futures[row]
+                if future.done() or future._ticket is not ticket:
+                    continue  # cancelled just before its attempt began, or tried alone now
+                try:
                     if is_success:
                         future.set_result(values[row])
-                    elif future.ticket is ticket:  # otherwise the point is being tried alone
+                    else:
                         future.set_exception(self._failure(ticket))
-        finally:
-            self._local.is_finishing = False
+                except BaseException:  # a callback that calls sys.exit must not cost the others
+                    logger.exception("a done-callback raised")
+            ticket.futures = ()  # a future that nobody keeps goes at once
+        self._local.is_finishing = False
+        self._local.session_id = None
 
     def _failure(self, ticket: Ticket) -> BaseException:
         """A step's own error; a backend's as the cause of a ``JobFailedError``."""
@@ -378,12 +395,13 @@ class Dispatcher:
         for ticket in tickets:
             ticket.first_shot_at = started_at = self._clock.now()
             self._local.attempt_id = dispatch.attempt_id
+            self._local.session_id = ticket.job.session_id
             try:
                 value = cast("Callable[[], Any]", ticket.work)()
                 result: _Values | BaseException = _Values((value,))
             except BaseException as error:  # whatever a step raises is its outcome
                 result = error
-            self._local.attempt_id = None
+            self._local.attempt_id = self._local.session_id = None
             ticket.usage = Usage(cpu_seconds=self._clock.now() - started_at)
             results.append((ticket, result))
         self._report(dispatch.attempt_id, results)
@@ -454,7 +472,9 @@ class Dispatcher:
         if len(ticket.futures) == 1 or self._is_closed:
             return []
         return [
-            ticket.part(row, replace(ticket.job, id=self.next_job_id()))
+            ticket.part(
+                row, replace(ticket.job, id=self.next_job_id(), speculative=ticket.speculative)
+            )
             for row, future in enumerate(ticket.futures)
             if not future.done()
         ]
@@ -473,9 +493,14 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> _Values | BaseEx
     """The values that the ticket's futures will hold."""
     if isinstance(outcome, Exception):
         return outcome
-    ticket.usage = outcome.usage
-    ticket.calibration_id = outcome.calibration_id
     try:
-        return _Values(ticket.values(outcome))
-    except Exception as error:
+        values = ticket.values(outcome)
+        if len(values) != len(ticket.futures):
+            raise RuntimeError(
+                f"the backend gave {len(values)} results for {len(ticket.futures)} points"
+            )
+        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        ticket.calibration_id = outcome.calibration_id
+        return _Values(values)
+    except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from efaas.branch import Branch, current_branch, entered
 from efaas.dispatch.ticket import Ticket
-from efaas.errors import BranchRolledBack, ClosedError
+from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
 from efaas.future import QuantumFuture
 from efaas.model.job import CPU, Demand, Job
 
@@ -54,8 +54,19 @@ class SessionScope:
         misses: Values for which no guess came true.
     """
 
-    def __init__(self, dispatcher: Dispatcher, *, session_id: int, tenant: str) -> None:
+    def __init__(
+        self, dispatcher: Dispatcher, *, session_id: int, tenant: str, owner: object = None
+    ) -> None:
+        """A scope of its own.
+
+        Args:
+            dispatcher: Where work goes.
+            session_id: The session.
+            tenant: Who its work is accounted to.
+            owner: Kept alive as long as any future of the session is.
+        """
         self.root = Branch()
+        self._owner = owner
         self.hits = 0
         self.misses = 0
         self._dispatcher = dispatcher
@@ -90,8 +101,7 @@ class SessionScope:
                 points=len(made.evaluation.seeds),
                 futures=made.futures,
             )
-            self._queue(ticket)
-        return ticket.futures
+            return self._queue(ticket)
 
     def call(self, fn: Callable[..., Any], args: Sequence[Any]) -> QuantumFuture[Any]:
         """The future of ``fn(*args)``, run as a classical step on the current branch.
@@ -129,7 +139,7 @@ class SessionScope:
     def waiting(self) -> AbstractContextManager[None]:
         """Entered by a thread that is about to block; a step gives its CPU slot back meanwhile."""
         self._dispatcher.refuse_deadlock()
-        return self._dispatcher.paused_step() if self._dispatcher.is_own_thread() else _NOTHING
+        return self._dispatcher.paused_step() if self._dispatcher.is_in_step() else _NOTHING
 
     def settle(
         self,
@@ -139,7 +149,7 @@ class SessionScope:
         is_hit: bool | None = None,
     ) -> None:
         """Promote and withdraw jobs, and count a guess that came true or not."""
-        job_ids = {future.ticket.job.id for future in promoted if future.ticket is not None}
+        job_ids = {future._ticket.job.id for future in promoted if future._ticket is not None}
         if job_ids:
             self._dispatcher.promote(sorted(job_ids))
         for future in withdrawn:
@@ -151,8 +161,8 @@ class SessionScope:
 
     def withdraw(self, future: QuantumFuture[Any]) -> None:
         """Take the job of a cancelled future out of the queue."""
-        if future.ticket is not None:
-            self._dispatcher.cancel(future.ticket.job.id)
+        if future._ticket is not None:
+            self._dispatcher.cancel(future._ticket.job.id)
 
     def close(self, *, cancel: bool, timeout: float | None = None) -> None:
         """Refuse new work, and wait until nothing of the session is unfinished.
@@ -160,14 +170,23 @@ class SessionScope:
         Args:
             cancel: Withdraw what is queued instead of waiting for it.
             timeout: Most seconds to wait; None waits as long as it takes.
+
+        Raises:
+            DeadlockError: Called by a step or a callback of the session itself.
         """
+        if self._dispatcher.is_inside(self._session_id):
+            raise DeadlockError(
+                "a session cannot be closed by one of its own steps or callbacks, for which "
+                "closing waits; close it where it was opened"
+            )
         self._is_closing = True
         for branch in self.root.open_branches():
             self.settle(withdrawn=branch.roll_back())
         if cancel:
             for future in [*self._derived, *self._dispatcher.unfinished(self._session_id)]:
                 future.cancel()
-        self._dispatcher.wait_until_idle(self._session_id, timeout)
+        with self.waiting():
+            self._dispatcher.wait_until_idle(self._session_id, timeout)
 
     def _submit_step(
         self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
@@ -181,16 +200,18 @@ class SessionScope:
             branch.require_alive()
             self._require_open()
             ticket = self._ticket(branch, place=CPU, work=run)
-            self._queue(ticket)
-        return ticket.futures[0]
+            return self._queue(ticket)[0]
 
-    def _queue(self, ticket: Ticket) -> None:
+    def _queue(self, ticket: Ticket) -> Sequence[QuantumFuture[Any]]:
+        """Queue the job; returns its futures, which it lets go of once they are finished."""
+        futures = ticket.futures
         try:
             self._dispatcher.submit(ticket)
         except ClosedError:
-            for future in ticket.futures:
+            for future in futures:
                 future.cancel()
             raise
+        return futures
 
     def _ticket(
         self,
@@ -215,13 +236,13 @@ class SessionScope:
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)
         for future in waiting:
-            future.ticket = ticket
+            future._ticket = ticket
             branch.attach(future)
         return ticket
 
     def _require_open(self) -> None:
         """Once closing, only what committed work itself goes on to submit is let in."""
-        if self._is_closing and not self._dispatcher.is_own_thread():
+        if self._is_closing and not self._dispatcher.is_inside(self._session_id):
             raise ClosedError("the session is closed: open a new EFSession for more work")
 
 

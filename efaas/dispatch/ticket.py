@@ -16,7 +16,7 @@ __all__ = ["Ticket"]
 
 
 class Ticket:
-    """A job on its way: only the dispatcher's thread changes one after it is submitted.
+    """A job on its way: once submitted, only the dispatcher changes it, under its lock.
 
     Attributes:
         job: What the scheduler knows of it.
@@ -77,8 +77,8 @@ class Ticket:
     def claim(self) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped."""
         if len(self.futures) == 1:
-            return self.futures[0].claim() or self.futures[0].running()
-        rows = [row for row, f in enumerate(self.futures) if f.claim() or f.running()]
+            return self.futures[0]._claim() or self.futures[0].running()
+        rows = [row for row, f in enumerate(self.futures) if f._claim() or f.running()]
         if rows and len(rows) < len(self.futures):
             self.futures = [self.futures[row] for row in rows]
             self.work = cast("Evaluation", self.work).at(rows)
@@ -98,9 +98,8 @@ class Ticket:
         future = self.futures[row]
         work = cast("Evaluation", self.work).at([row])
         part = Ticket(job, [future], work, self.convert, self.submitted_at, 1)
-        part.speculative = self.speculative
         part._attempts = self._attempts
-        future.ticket = part
+        future._ticket = part
         return part
 
     def dispatched(self, place: str, now: float) -> None:
@@ -119,7 +118,10 @@ class Ticket:
         self._attempts += (
             AttemptRecord(self.where, self.dispatched_at, self.first_shot_at, now, described),
         )
-        self.state = JobState.QUEUED  # until it is finished, or dispatched once more
+
+    def requeued(self) -> None:
+        """It waits for one more attempt."""
+        self.state = JobState.QUEUED
 
     def finished(self, state: JobState, now: float) -> None:
         """The job has ended; its work, which may be large, is let go."""
@@ -134,7 +136,8 @@ class Ticket:
             is_cancelled: Whether the future that asks was cancelled.
         """
         attempts = self._attempts
-        if self.state is JobState.RUNNING and self.where and self.dispatched_at is not None:
+        is_underway = not attempts or attempts[-1].dispatched_at != self.dispatched_at
+        if self.where and self.dispatched_at is not None and is_underway:
             attempts += (AttemptRecord(self.where, self.dispatched_at, self.first_shot_at),)
         return JobSnapshot(
             id=self.job.id,

@@ -101,7 +101,8 @@ def minimize(
                 f"there is no circuit to shift in {fun!r}"
             )
         result = _scipy_minimize(fun, x0, args, passed)
-        result["speculation"] = SpeculationReport(result.nfev, result.nfev)
+        evaluations = int(result.get("nfev", 0))  # a method of the user's own may not count
+        result["speculation"] = SpeculationReport(evaluations, evaluations)
         return result
     start = _checked_start(fun, x0)
     _check_arguments(args, jac)

@@ -242,24 +242,15 @@ class Scheduler:
             spec = self._places[place]
             while self._queued and self._busy[place] < spec.slots:
                 jobs = self._ordering.take(
-                    place, spec.batch_limit, speculative=not self._undelivered
+                    place,
+                    # While some job must go alone, all do: it is soon over.
+                    1 if self._alone else spec.batch_limit,
+                    speculative=not self._undelivered,
                 )
                 if not jobs:
                     break
-                for batch in self._batches(jobs):
-                    if self._busy[place] < spec.slots:
-                        actions.append(self._start(place, batch))
-                    else:
-                        for job in batch:
-                            self._ordering.add(job)
+                actions.append(self._start(place, jobs))
         return actions
-
-    def _batches(self, jobs: list[Job]) -> list[list[Job]]:
-        """Jobs that go together; one whose batch failed before goes alone."""
-        if self._alone.isdisjoint(job.id for job in jobs):
-            return [jobs]
-        together = [job for job in jobs if job.id not in self._alone]
-        return [[job] for job in jobs if job.id in self._alone] + ([together] if together else [])
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         self._last_attempt_id += 1

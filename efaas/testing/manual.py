@@ -72,7 +72,7 @@ class ManualScope:
 
     def deliver(self, job: ManualJob, value: Any) -> None:
         """Finish a job with a value, or with an error if ``value`` is one."""
-        if not job.future.claim():
+        if not job.future._claim():
             return
         if isinstance(value, BaseException):
             job.future.set_exception(value)
@@ -83,7 +83,7 @@ class ManualScope:
         """Run one of the waiting steps."""
         future = self.steps.pop(index)
         work = self._step_work.pop(future)
-        if not future.claim():
+        if not future._claim():
             return
         try:
             value = work()
