@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from itertools import repeat
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qiskit.quantum_info import PauliList
 
 from efaas.backends.measurement import parities, probabilities, walsh_hadamard
-from efaas.backends.sampling import draw_outcomes, point_generator
+from efaas.backends.sampling import draw_outcomes, point_generator, thread_generator
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -35,6 +36,9 @@ _MOST_SYNDROME_BITS = 10
 _MOST_TABLE_ENTRIES = 2**13
 """Up to this size one matrix takes a state to the probabilities of all settings at once. It is
 below the size (9216) from which OpenBLAS splits a product with a vector among threads."""
+
+_MOST_GEMM_MULTIPLICATIONS = 2**17
+"""Below the size (2**18) from which OpenBLAS splits a product of matrices among threads."""
 
 
 @dataclass(frozen=True)
@@ -256,31 +260,45 @@ class _Table:
         points = len(states)
         weights = np.matmul(states.take(self.columns, axis=1)[:, None, :], self.matrix)[:, 0]
         np.maximum(weights, 0.0, out=weights)
-        shares = []
         counts = np.empty(weights.shape)
+        coins: Sequence[Sequence[float]] = [()] * points
+        dice: list[NDArray[np.float64]] = []
         for row, number, height in self.groups:
+            if height == 2:
+                first = weights[:, row : row + number * 2 : 2]
+                coins = (first / (first + weights[:, row + 1 : row + number * 2 : 2])).tolist()
+                continue
             part = weights[:, row : row + number * height].reshape(points, number, height)
             part = part / np.add.reduce(part, axis=2, keepdims=True)
-            shares.append(part)
+            dice.extend(part.swapaxes(0, 1))
         # One call per setting: calls for several settings at once cost four times as much.
-        coins = shares[0][:, :, 0].tolist() if self.groups[0][2] == 2 else [()] * points
         heads: list[int] = []
-        for point, seed in enumerate(seeds):
-            generator = point_generator(seed)
-            binomial, multinomial = generator.binomial, generator.multinomial
-            heads.extend([binomial(shots, share) for share in coins[point]])
-            for part, (row, _, height) in zip(shares, self.groups, strict=True):
-                if height > 2:
-                    for share in part[point]:
-                        counts[point, row : row + height] = multinomial(shots, share)
-                        row += height
+        rolled: list[NDArray[np.int64]] = []
+        generator, restart = thread_generator()
+        binomial, multinomial = generator.binomial, generator.multinomial
+        # An array, as the number is turned into one at every call.
+        number_of_shots: Any = np.array(shots)
+        every = repeat(number_of_shots)
+        rolls = list(zip(*dice, strict=True)) or [()] * points
+        for seed, coin_shares, die_shares in zip(seeds, coins, rolls, strict=True):
+            restart(seed)
+            heads.extend(map(binomial, every, coin_shares))
+            rolled.extend(map(multinomial, every, die_shares))
+        width = 0
         if heads:
-            first = np.array(heads, dtype=np.float64).reshape(points, -1)
-            width = 2 * first.shape[1]
-            counts[:, 0:width:2] = first
-            counts[:, 1:width:2] = shots - first
+            flipped = np.array(heads, dtype=np.float64).reshape(points, -1)
+            width = 2 * flipped.shape[1]
+            counts[:, 0:width:2] = flipped
+            counts[:, 1:width:2] = shots - flipped
+        if rolled:
+            counts[:, width:] = np.concatenate(rolled).reshape(points, -1)
         # Sums of whole numbers are exact, in whatever order they are added.
-        result: NDArray[np.float64] = np.matmul(counts[:, None, :], self.signs)[:, 0]
+        is_small = points * self.signs.size <= _MOST_GEMM_MULTIPLICATIONS
+        result: NDArray[np.float64] = (
+            np.matmul(counts, self.signs)
+            if is_small
+            else np.matmul(counts[:, None, :], self.signs)[:, 0]
+        )
         result /= shots
         return result
 

@@ -15,7 +15,7 @@ from efaas.errors import CircuitTooWideError, UnsupportedGateError
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
-    from qiskit.circuit import Instruction
+    from qiskit.circuit import CircuitInstruction, Instruction, Qubit
     from qiskit.quantum_info import SparsePauliOp
     from qiskit.transpiler import Target
 
@@ -57,7 +57,9 @@ class Compiler:
     def compile(self, experiment: Experiment) -> IsaCircuit:
         """The experiment on the device's qubits.
 
-        A circuit as wide as the device that only has its instructions is left as it is.
+        A circuit as wide as the device that only has its instructions is left as it is. A sample
+        whose measurements are all at its end is compiled without them, so that it gets the same
+        qubits as an estimate of the same circuit.
 
         Raises:
             CircuitTooWideError: It has more qubits than the device.
@@ -74,7 +76,9 @@ class Compiler:
             )
         if circuit.num_qubits == device.num_qubits and _is_supported(circuit, device.target):
             return IsaCircuit(circuit, experiment.observables, tuple(range(circuit.num_qubits)))
-        isa = self._translate(circuit)
+        isa = self._measured_last(circuit) if experiment.is_sample else None
+        if isa is None:
+            isa = self._translate(circuit)
         if isa.layout is None:
             layout = tuple(range(circuit.num_qubits))
             laid_out = tuple(
@@ -110,6 +114,27 @@ class Compiler:
             changes[index].append(instruction.operation)
         return changes
 
+    def _measured_last(self, circuit: QuantumCircuit) -> QuantumCircuit | None:
+        """The circuit compiled without its final measurements, which then follow.
+
+        Returns:
+            None where it has other measurements, or ends on qubits that cannot be read.
+        """
+        split = _split(circuit)
+        if split is None:
+            return None
+        body, measurements = split
+        isa = self._translate(body)
+        ends = list(range(circuit.num_qubits))
+        if isa.layout is not None:
+            ends = isa.layout.final_index_layout(filter_ancillas=True)
+        target = self._device.routing_target
+        for qubit, clbit in measurements:
+            if not target.instruction_supported("measure", (ends[qubit],)):
+                return None
+            isa.measure(ends[qubit], clbit)
+        return isa
+
     def _translate(self, circuit: QuantumCircuit) -> QuantumCircuit:
         device = self._device
         if self._routed is None:
@@ -134,6 +159,35 @@ class Compiler:
                     f"{', '.join(sorted(device.target.operation_names))} or standard gates",
                     gate=gate,
                 ) from error
+
+
+def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int]]] | None:
+    """A circuit without its final measurements, and those as (qubit, classical bit), in order.
+
+    Returns:
+        None if something follows a measurement on its qubit, or outcomes may steer the circuit.
+    """
+    touched: set[Qubit] = set()
+    kept: list[CircuitInstruction] = []
+    measurements: list[tuple[int, int]] = []
+    for instruction in reversed(circuit.data):
+        name = instruction.operation.name
+        if instruction.is_control_flow() or name == "store":
+            return None
+        if name == "barrier" and touched.isdisjoint(instruction.qubits):
+            continue
+        if name != "measure":
+            kept.append(instruction)
+        elif touched.isdisjoint(instruction.qubits):
+            [qubit], [clbit] = instruction.qubits, instruction.clbits
+            measurements.append((circuit.find_bit(qubit).index, circuit.find_bit(clbit).index))
+        else:
+            return None
+        touched.update(instruction.qubits)
+    body = circuit.copy_empty_like()
+    for instruction in reversed(kept):
+        body.append(instruction)
+    return body, measurements[::-1]
 
 
 def _is_supported(circuit: QuantumCircuit, target: Target) -> bool:

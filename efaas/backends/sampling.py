@@ -8,23 +8,50 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from numpy.typing import NDArray
 
-__all__ = ["draw_outcomes", "point_generator", "simulator_seed"]
+__all__ = ["draw_outcomes", "point_generator", "simulator_seed", "thread_generator"]
 
 _MASK = 2**64 - 1
 
 
 class _Reseeded(threading.local):
-    """One generator per thread, set back for each point: a new one costs six times as much."""
+    """One generator per thread, set back for each point: a new one costs twenty times as much."""
 
     def __init__(self) -> None:
-        self.bits = np.random.Philox(key=0)
-        self.generator = np.random.Generator(self.bits)
-        self.state: Any = self.bits.state
+        bits = np.random.Philox(key=0)
+        generator = np.random.Generator(bits)
+        # Plain numbers: the state is read one number at a time, which arrays make slow.
+        inner = {"counter": (0, 0, 0, 0), "key": (0, 0)}
+        state: Any = {
+            "bit_generator": "Philox",
+            "state": inner,
+            "buffer": (0, 0, 0, 0),
+            "buffer_pos": 4,
+            "has_uint32": 0,
+            "uinteger": 0,
+        }
+
+        def restart(seed: int) -> None:
+            inner["key"] = (seed & _MASK, seed >> 64)
+            bits.state = state
+
+        self.generator = generator
+        self.restart = restart
 
 
 _LOCAL = _Reseeded()
+
+
+def thread_generator() -> tuple[np.random.Generator, Callable[[int], None]]:
+    """This thread's only generator, and what sets it to the start of a seed's stream.
+
+    For loops over points: see ``point_generator``.
+    """
+    local = _LOCAL
+    return local.generator, local.restart
 
 
 def point_generator(seed: int) -> np.random.Generator:
@@ -35,16 +62,9 @@ def point_generator(seed: int) -> np.random.Generator:
     Args:
         seed: From 0 to ``2**128 - 1``.
     """
-    state = _LOCAL.state
-    inner = state["state"]
-    inner["key"][0] = seed & _MASK
-    inner["key"][1] = seed >> 64
-    inner["counter"][:] = 0
-    state["buffer_pos"] = 4
-    state["has_uint32"] = 0
-    state["uinteger"] = 0
-    _LOCAL.bits.state = state
-    return _LOCAL.generator
+    generator, restart = thread_generator()
+    restart(seed)
+    return generator
 
 
 def simulator_seed(seed: int) -> int:
