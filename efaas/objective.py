@@ -21,19 +21,23 @@ __all__ = ["Objective", "SubmitsPoints"]
 
 
 class SubmitsPoints(Protocol):
-    """The session as an objective sees it."""
+    """A loop as its objective sees it."""
 
-    def submit_points(
+    @property
+    def profile(self) -> CircuitProfile:
+        """The experiment as compiled for the loop's backend."""
+        ...
+
+    def submit(
         self,
         experiment: Experiment,
         angles: NDArray[np.float64],
         *,
         shots: int | None,
-        loop: str,
         convert: Callable[[Outcome], Sequence[Any]],
         futures: int,
     ) -> Sequence[QuantumFuture[Any]]:
-        """Queue points as one job."""
+        """Queue points as one job, with one future or one per point."""
         ...
 
 
@@ -51,22 +55,13 @@ class Objective:
         profile: The circuit as compiled for its backend.
     """
 
-    def __init__(
-        self,
-        session: SubmitsPoints,
-        experiment: Experiment,
-        *,
-        shots: int | None,
-        loop: str,
-        profile: CircuitProfile,
-    ) -> None:
+    def __init__(self, loop: SubmitsPoints, experiment: Experiment, *, shots: int | None) -> None:
         self.num_parameters = experiment.num_parameters
         self.parameter_names = experiment.parameter_names
         self.shots = shots
-        self.profile = profile
-        self._session = session
-        self._experiment = experiment
+        self.profile = loop.profile
         self._loop = loop
+        self._experiment = experiment
 
     def __call__(self, theta: ArrayLike) -> float:
         """The value at one point, waiting for it.
@@ -153,13 +148,8 @@ class Objective:
     def _submit(
         self, angles: NDArray[np.float64], convert: Callable[[Outcome], Sequence[Any]], futures: int
     ) -> Sequence[QuantumFuture[Any]]:
-        return self._session.submit_points(
-            self._experiment,
-            angles,
-            shots=self.shots,
-            loop=self._loop,
-            convert=convert,
-            futures=futures,
+        return self._loop.submit(
+            self._experiment, angles, shots=self.shots, convert=convert, futures=futures
         )
 
 

@@ -8,7 +8,6 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efaas.dispatch import Dispatcher, SessionScope
-from efaas.dispatch.scope import Request
 from efaas.errors import (
-    CircuitError,
-    CircuitTooWideError,
     ClosedError,
     DeadlockError,
     InputError,
     ShotsError,
 )
-from efaas.model.seeding import Stream
+from efaas.loops import Loops
 from efaas.objective import Objective
 from efaas.observe import Recorder
 from efaas.policies.ordering import ORDERINGS
@@ -36,9 +32,8 @@ if TYPE_CHECKING:
 
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
-    from efaas.branch import Branch
     from efaas.future import QuantumFuture
-    from efaas.model.profile import CacheInfo, CircuitProfile
+    from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -236,9 +231,13 @@ class EFSession:
         self._id, self._scope = self._scheduler._attach(self, tenant)
         self._dispatcher = self._scheduler._dispatcher
         self._opened_at = self._dispatcher.now()
-        self._lock = threading.Lock()
-        self._loops: dict[str, _Loop] = {}
-        self._objectives_of: dict[str, int] = {}
+        self._loops = Loops(
+            self._dispatcher,
+            self._scope,
+            self._scheduler._backends,
+            session_id=self._id,
+            seed=self.seed,
+        )
         self._is_closed = self._is_ended = False
 
     # Quantum work.
@@ -266,11 +265,7 @@ class EFSession:
         self._require_open()
         _check_shots(shots)
         experiment = Experiment.estimate(circuit, [observable])
-        with self._lock:
-            ordinal = self._objectives_of.get(experiment.fingerprint, 0) + 1
-            self._objectives_of[experiment.fingerprint] = ordinal
-        loop = self._loop(experiment, f"objective {experiment.fingerprint} {ordinal}")
-        return Objective(self, experiment, shots=shots, loop=loop.name, profile=loop.profile)
+        return Objective(self._loops.of_objective(experiment), experiment, shots=shots)
 
     def estimate(self, *pub: Any, precision: float | None = None) -> QuantumFuture[Any]:
         """The future of one estimator pub's ``PubResult``.
@@ -349,31 +344,9 @@ class EFSession:
             loop: Evaluations of one experiment and loop run on one backend.
             convert: Makes the future's value; the ``Outcome`` itself if None.
         """
-        opened = self._loop(experiment, f"{loop or 'session'} {experiment.fingerprint}")
+        opened = self._loops.of_primitive(experiment, loop or "session")
         only = None if convert is None else _alone(convert)
-        return self._submit(opened, experiment, angles, shots, wanted, only, 1)[0]
-
-    def submit_points(
-        self,
-        experiment: Experiment,
-        angles: NDArray[np.float64],
-        *,
-        shots: int | None,
-        loop: str,
-        convert: Callable[[Outcome], Sequence[Any]],
-        futures: int,
-    ) -> Sequence[QuantumFuture[Any]]:
-        """Queue points as one job; what objectives are built on.
-
-        Args:
-            experiment: What to measure.
-            angles: Its slots' angles, shape ``(points, slots)``.
-            shots: Shots of each measurement setting, or None for exact expectations.
-            loop: The name of the objective's loop.
-            convert: Makes the futures' values.
-            futures: How many to return: one, or one per point.
-        """
-        return self._submit(self._loops[loop], experiment, angles, shots, None, convert, futures)
+        return opened.submit(experiment, angles, shots=shots, wanted=wanted, convert=only)[0]
 
     # Classical work.
 
@@ -427,13 +400,11 @@ class EFSession:
 
     def _end(self, *, cancel: bool) -> None:
         self._is_ended = True
-        with self._lock:
-            loops = [loop.id for loop in self._loops.values()]
         try:
             if cancel:
                 self._scope.close(cancel=True, timeout=_CLOSE_SECONDS)
         finally:
-            self._dispatcher.close_loops(loops)
+            self._loops.close()
             self._scheduler._detach(self)
             if self._owns_scheduler:
                 self._scheduler.close(cancel=cancel)
@@ -467,84 +438,6 @@ class EFSession:
             wanted=request.wanted,
             convert=request.postprocess,
         )
-
-    def _submit(
-        self,
-        loop: _Loop,
-        experiment: Experiment,
-        angles: NDArray[np.float64],
-        shots: int | None,
-        wanted: tuple[tuple[int, ...], ...] | None,
-        convert: Callable[[Outcome], Sequence[Any]] | None,
-        futures: int,
-    ) -> Sequence[QuantumFuture[Any]]:
-        from efaas.backends.protocol import Evaluation
-
-        # Adding 0.0 makes the two zeros one point.
-        points = [row.tobytes() for row in angles + 0.0]
-        keys = loop.stream.keys(points, _asked_for(len(angles), shots, wanted))
-
-        def request(branch: Branch) -> Request:
-            seeds = [loop.stream.seed(key, branch.next_occurrence(key)) for key in keys]
-            evaluation = Evaluation(experiment, angles, shots, tuple(seeds), wanted)
-            return Request(evaluation, loop.place, loop.id, convert, futures)
-
-        return self._scope.submit(request)
-
-    def _loop(self, experiment: Experiment, name: str) -> _Loop:
-        """The loop of that name, opened, pinned and warmed if it is new."""
-        known = self._loops.get(name)
-        if known is not None:
-            return known
-        with self._lock:
-            if name not in self._loops:
-                self._loops[name] = self._open_loop(experiment, name)
-            return self._loops[name]
-
-    def _open_loop(self, experiment: Experiment, name: str) -> _Loop:
-        backends = self._scheduler._backends
-        fits = [n for n, b in backends.items() if b.num_qubits >= experiment.num_qubits]
-        if not fits:
-            widest = max(backend.num_qubits for backend in backends.values())
-            raise CircuitTooWideError(
-                f"the circuit has {experiment.num_qubits} qubits; the widest backend here has "
-                f"{widest}: take a larger device or a smaller circuit",
-                num_qubits=experiment.num_qubits,
-                available=widest,
-            )
-        loop_id = f"{self._id}/{name}"
-        while True:
-            place = self._dispatcher.open_loop(loop_id, fits)
-            try:
-                profile = backends[place].profile(experiment)
-            except CircuitError:
-                self._dispatcher.close_loops([loop_id])
-                fits.remove(place)
-                if not fits:
-                    raise
-            else:
-                return _Loop(loop_id, name, place, Stream(self.seed, name), profile)
-
-
-@dataclass(frozen=True, slots=True)
-class _Loop:
-    """A loop as the session knows it: its backend and its stream of seeds."""
-
-    id: str
-    name: str
-    place: str
-    stream: Stream
-    profile: CircuitProfile
-
-
-def _asked_for(
-    points: int, shots: int | None, wanted: tuple[tuple[int, ...], ...] | None
-) -> list[bytes]:
-    """What tells evaluations of one point apart that ask for different things."""
-    common = b"exact" if shots is None else b"%d" % shots
-    if wanted is None:
-        return [common] * points
-    return [common + repr(indices).encode() for indices in wanted]
 
 
 def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:

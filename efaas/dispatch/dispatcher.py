@@ -13,16 +13,17 @@ import itertools
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from efaas.clock import Clock, SystemClock
+from efaas.dispatch.attempts import Values, run_round, run_step
 from efaas.dispatch.undivided import Undivided
 from efaas.errors import ClosedError, DeadlockError, JobFailedError
-from efaas.model.job import CPU, JobState, Usage
+from efaas.model.job import CPU, JobState
 from efaas.scheduler import (
     AttemptEnded,
     Cancelled,
@@ -42,7 +43,7 @@ from efaas.scheduler import (
 )
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Backend, Evaluation, Outcome
+    from efaas.backends.protocol import Backend
     from efaas.dispatch.ticket import Ticket
     from efaas.future import QuantumFuture
     from efaas.policies.ordering import Ordering
@@ -308,9 +309,8 @@ class Dispatcher:
         ready = [ticket for ticket in tickets if ticket.claim()]
         for ticket in ready:
             ticket.dispatched(dispatch.place, now)
-        run = self._run_step if dispatch.place == CPU else self._run_round
         try:
-            self._lanes[dispatch.place].submit(run, dispatch, ready)
+            self._lanes[dispatch.place].submit(self._run, dispatch, ready)
         except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
             self._is_closed = self._is_stranded = True
 
@@ -390,45 +390,26 @@ class Dispatcher:
 
     # On the threads where attempts run.
 
-    def _run_step(self, dispatch: Dispatch, tickets: Sequence[Ticket]) -> None:
-        results: list[tuple[Ticket, _Values | BaseException]] = []
+    def _run(self, dispatch: Dispatch, tickets: Sequence[Ticket]) -> None:
+        """Run an attempt and hand in its results."""
+        if dispatch.place != CPU:
+            results, is_batch_failure = run_round(
+                self.backends[dispatch.place], tickets, self._clock
+            )
+            self._report(dispatch.attempt_id, results, is_batch_failure=is_batch_failure)
+            return
+        results = []
         for ticket in tickets:
-            ticket.first_shot_at = started_at = self._clock.now()
             self._local.attempt_id = dispatch.attempt_id
             self._local.session_id = ticket.job.session_id
-            try:
-                value = cast("Callable[[], Any]", ticket.work)()
-                result: _Values | BaseException = _Values((value,))
-            except BaseException as error:  # whatever a step raises is its outcome
-                result = error
+            results.append((ticket, run_step(ticket, self._clock)))
             self._local.attempt_id = self._local.session_id = None
-            ticket.usage = Usage(cpu_seconds=self._clock.now() - started_at)
-            results.append((ticket, result))
-        self._report(dispatch.attempt_id, results)
-
-    def _run_round(self, dispatch: Dispatch, tickets: Sequence[Ticket]) -> None:
-        started_at = self._clock.now()
-        for ticket in tickets:
-            ticket.first_shot_at = started_at
-        backend = self.backends[dispatch.place]
-        evaluations = [cast("Evaluation", ticket.work) for ticket in tickets]
-        try:
-            outcomes = list(backend.execute(evaluations)) if evaluations else []
-            if len(outcomes) != len(tickets):
-                raise RuntimeError(
-                    f"backend {backend.name} gave {len(outcomes)} outcomes for {len(tickets)} jobs"
-                )
-        except BaseException as error:  # a backend may fail in any way; its jobs must still end
-            failures = [(ticket, error) for ticket in tickets]
-            self._report(dispatch.attempt_id, failures, is_batch_failure=True)
-            return
-        results = [(t, _converted(t, o)) for t, o in zip(tickets, outcomes, strict=True)]
         self._report(dispatch.attempt_id, results)
 
     def _report(
         self,
         attempt_id: int,
-        results: Sequence[tuple[Ticket, _Values | BaseException]],
+        results: Sequence[tuple[Ticket, Values | BaseException]],
         *,
         is_batch_failure: bool = False,
     ) -> None:
@@ -439,11 +420,12 @@ class Dispatcher:
             failed_ids = []
             values = {}
             for ticket, result in results:
-                if isinstance(result, _Values):
+                if isinstance(result, Values):
                     ticket.attempted(now, None)
                     values[ticket.job.id] = result.values
                 else:
                     ticket.attempted(now, result)
+                    ticket.requeued()  # unless the scheduler finds that it has failed for good
                     failed_ids.append(ticket.job.id)
             event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure)
             try:
@@ -478,29 +460,3 @@ class Dispatcher:
             for row, future in enumerate(ticket.futures)
             if not future.done()
         ]
-
-
-class _Values:
-    """Values, told apart from an error that was raised."""
-
-    __slots__ = ("values",)
-
-    def __init__(self, values: Sequence[Any]) -> None:
-        self.values = values
-
-
-def _converted(ticket: Ticket, outcome: Outcome | Exception) -> _Values | BaseException:
-    """The values that the ticket's futures will hold."""
-    if isinstance(outcome, Exception):
-        return outcome
-    try:
-        values = ticket.values(outcome)
-        if len(values) != len(ticket.futures):
-            raise RuntimeError(
-                f"the backend gave {len(values)} results for {len(ticket.futures)} points"
-            )
-        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
-        ticket.calibration_id = outcome.calibration_id
-        return _Values(values)
-    except Exception as error:  # what a backend gives that is no outcome fails this job alone
-        return error

@@ -1,0 +1,78 @@
+"""Running attempts: classical steps, and rounds of evaluations on a backend."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from efaas.model.job import Usage
+
+if TYPE_CHECKING:
+    from efaas.backends.protocol import Backend, Evaluation, Outcome
+    from efaas.clock import Clock
+    from efaas.dispatch.ticket import Ticket
+
+__all__ = ["Result", "Values", "run_round", "run_step"]
+
+
+class Values:
+    """What a job's futures will hold; told apart from an error that was raised."""
+
+    __slots__ = ("values",)
+
+    def __init__(self, values: Sequence[Any]) -> None:
+        self.values = values
+
+
+Result: TypeAlias = Values | BaseException
+
+
+def run_step(ticket: Ticket, clock: Clock) -> Result:
+    """Run a classical step; whatever it raises is its result."""
+    ticket.first_shot_at = started_at = clock.now()
+    try:
+        result: Result = Values((cast("Callable[[], Any]", ticket.work)(),))
+    except BaseException as error:
+        result = error
+    ticket.usage = Usage(cpu_seconds=clock.now() - started_at)
+    return result
+
+
+def run_round(
+    backend: Backend, tickets: Sequence[Ticket], clock: Clock
+) -> tuple[list[tuple[Ticket, Result]], bool]:
+    """Run evaluations in one round.
+
+    Returns:
+        The result of each job, and whether the round failed as a whole.
+    """
+    started_at = clock.now()
+    for ticket in tickets:
+        ticket.first_shot_at = started_at
+    evaluations = [cast("Evaluation", ticket.work) for ticket in tickets]
+    try:
+        outcomes = list(backend.execute(evaluations)) if evaluations else []
+        if len(outcomes) != len(tickets):
+            raise RuntimeError(
+                f"backend {backend.name} gave {len(outcomes)} outcomes for {len(tickets)} jobs"
+            )
+    except BaseException as error:  # a backend may fail in any way; its jobs must still end
+        return [(ticket, error) for ticket in tickets], True
+    return [(t, _converted(t, o)) for t, o in zip(tickets, outcomes, strict=True)], False
+
+
+def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
+    """What the job's futures will hold."""
+    if isinstance(outcome, Exception):
+        return outcome
+    try:
+        values = ticket.values(outcome)
+        if len(values) != len(ticket.futures):
+            raise RuntimeError(
+                f"the backend gave {len(values)} results for {len(ticket.futures)} points"
+            )
+        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        ticket.calibration_id = outcome.calibration_id
+        return Values(values)
+    except Exception as error:  # what a backend gives that is no outcome fails this job alone
+        return error
