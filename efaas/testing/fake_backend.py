@@ -53,7 +53,8 @@ class FakeBackend:
         Args:
             name: Its name.
             num_qubits: Its width.
-            value: The estimate of every observable, from the angles of one point and its seed.
+            value: The estimate of every observable, from the angles of one point and its seed; for
+                exact values the seed is 0.
             manual: Whether ``execute`` waits for ``release``.
             error: The error of one evaluation, or None where it succeeds.
             round_error: An error that ends a whole round, or None.
@@ -126,11 +127,17 @@ class FakeBackend:
         failure = self._error(evaluation) if self._error else None
         if failure is not None:
             return failure
+        try:
+            self.profile(evaluation.experiment)
+        except CircuitTooWideError as error:
+            return error
         usage = Usage(qpu_seconds=1e-3 * len(evaluation.seeds))
         return Outcome(self._answer(evaluation), usage, calibration_id="fake")
 
     def _answer(self, evaluation: Evaluation) -> Estimates | Samples:
-        points = list(zip(evaluation.angles, evaluation.seeds, strict=True))
+        is_exact = evaluation.shots is None
+        seeds = [0 if is_exact else seed for seed in evaluation.seeds]
+        points = list(zip(evaluation.angles, seeds, strict=True))
         if evaluation.experiment.is_sample:
             return self._samples(evaluation)
         observables = len(evaluation.experiment.observables)
@@ -138,7 +145,7 @@ class FakeBackend:
         evs = evs.reshape(len(points), observables)
         for point, wanted in enumerate(evaluation.wanted or ()):
             evs[point, [i for i in range(observables) if i not in wanted]] = np.nan
-        stds = np.zeros_like(evs) if evaluation.shots is None else np.full_like(evs, 1.0)
+        stds = np.full_like(evs, 0.0 if is_exact else 1.0)
         return Estimates(evs, np.where(np.isnan(evs), np.nan, stds))
 
     def _samples(self, evaluation: Evaluation) -> Samples:

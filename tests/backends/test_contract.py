@@ -9,6 +9,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
 from efaas.backends.aer import AerBackend
+from efaas.testing import FakeBackend
 from efaas.testing.backend_contract import BackendContract
 
 if TYPE_CHECKING:
@@ -18,6 +19,13 @@ if TYPE_CHECKING:
 class TestNoisyDevice(BackendContract):
     def make_backend(self) -> Backend:
         return AerBackend("fake_manila")
+
+
+class TestFakeBackend(BackendContract):
+    """What tests stand on keeps the same contract as the real thing."""
+
+    def make_backend(self) -> Backend:
+        return FakeBackend(num_qubits=10)
 
 
 class TestIdealSimulator(BackendContract):
