@@ -19,7 +19,6 @@ from efaas.errors import (
     ClosedError,
     DeadlockError,
     InputError,
-    ShotsError,
 )
 from efaas.loops import Loops
 from efaas.objective import Objective
@@ -261,9 +260,11 @@ class EFSession:
             ClosedError: The session is closed.
         """
         from efaas.backends.experiment import Experiment
+        from efaas.primitives.pubs import checked_shots
 
         self._require_open()
-        _check_shots(shots)
+        if shots is not None:
+            shots = checked_shots(shots)
         experiment = Experiment.estimate(circuit, [observable])
         return Objective(self._loops.of_objective(experiment), experiment, shots=shots)
 
@@ -442,15 +443,6 @@ class EFSession:
 
 def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:
     return lambda outcome: (convert(outcome),)
-
-
-def _check_shots(shots: int | None) -> None:
-    if shots is None:
-        return
-    if isinstance(shots, bool) or not isinstance(shots, int | np.integer) or shots < 1:
-        raise ShotsError(
-            f"shots must be an integer of at least 1, or None for exact expectations; got {shots!r}"
-        )
 
 
 def _one_pub(pub: tuple[Any, ...]) -> Any:

@@ -85,14 +85,6 @@ class WarmCache:
                 self._building.pop(key, None)
         return form, False
 
-    def drop(self, is_stale: Callable[[Hashable], bool]) -> int:
-        """Evict every entry whose key is stale; returns how many went."""
-        with self._lock:
-            stale = [key for key in self._entries if is_stale(key)]
-            for key in stale:
-                self._evict(key)
-        return len(stale)
-
     def info(self) -> CacheInfo:
         """The counters now."""
         with self._lock:

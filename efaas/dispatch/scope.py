@@ -15,7 +15,7 @@ from efaas.branch import Branch, current_branch, entered
 from efaas.dispatch.ticket import Ticket
 from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
 from efaas.future import QuantumFuture
-from efaas.model.job import CPU, Demand, Job
+from efaas.model.job import CPU, Job
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
@@ -231,7 +231,6 @@ class SessionScope:
             places=(place,),
             loop_id=loop_id,
             speculative=branch.is_speculative,
-            demand=Demand(),
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)

@@ -37,7 +37,7 @@ class CacheInfo:
     Attributes:
         hits: Look-ups that found a compiled form.
         misses: Look-ups that had to compile.
-        evictions: Entries dropped to stay within the bound, or because their calibration ended.
+        evictions: Entries dropped to stay within the bounds.
         entries: Entries held now.
         bytes: Their approximate size in bytes.
         max_entries: The bound on ``entries``.

@@ -210,7 +210,7 @@ def checked_shots(shots: Any) -> int:
         ShotsError: It is no whole number of 1 or more.
     """
     if isinstance(shots, bool) or not isinstance(shots, Integral) or int(shots) < 1:
-        raise ShotsError(f"a number of shots is a whole number of 1 or more, got {shots!r}")
+        raise ShotsError(f"the number of shots must be a whole number of at least 1, got {shots!r}")
     return int(shots)
 
 
