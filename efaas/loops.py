@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from efaas.dispatch.points import Points
 from efaas.dispatch.scope import Request
 from efaas.errors import CircuitError, CircuitTooWideError
 from efaas.model.seeding import Stream
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.branch import Branch
-    from efaas.dispatch import Dispatcher, SessionScope
+    from efaas.dispatch import Dispatcher, Guess, SessionScope
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
 
@@ -68,18 +69,55 @@ class Loop:
             ClosedError: The session is closed.
             BranchRolledBack: The current branch was rolled back.
         """
+        return self.scope.submit(
+            self._request(experiment, Points(angles, shots, convert, futures), wanted)
+        )
+
+    def submit_round(
+        self,
+        experiment: Experiment,
+        asked: Sequence[Points],
+        guessed: Sequence[tuple[Points, Guess | None]] = (),
+    ) -> tuple[list[Sequence[QuantumFuture[Any]]], list[Guess]]:
+        """Queue points that are asked for, and guesses that would like to share their round.
+
+        Args:
+            experiment: What to measure.
+            asked: What is asked for, a job each; at least one.
+            guessed: What may yet be asked for, and for a further evaluation of a guessed point
+                the guess that comes before it.
+
+        Returns:
+            The futures of what is asked for, and the guesses; each in order.
+
+        Raises:
+            ClosedError: The session is closed.
+            BranchRolledBack: The current branch was rolled back.
+        """
+        return self.scope.submit_round(
+            [self._request(experiment, points) for points in asked],
+            [(self._request(experiment, points), after) for points, after in guessed],
+        )
+
+    def _request(
+        self,
+        experiment: Experiment,
+        points: Points,
+        wanted: tuple[tuple[int, ...], ...] | None = None,
+    ) -> Callable[[Branch], Request]:
         from efaas.backends.protocol import Evaluation
 
+        angles, shots, convert, futures = points
         # Adding 0.0 makes the two zeros one point.
-        points = [row.tobytes() for row in angles + 0.0]
-        keys = self.stream.keys(points, _asked_for(len(angles), shots, wanted))
+        rows = [row.tobytes() for row in angles + 0.0]
+        keys = self.stream.keys(rows, _asked_for(len(angles), shots, wanted))
 
         def request(branch: Branch) -> Request:
             seeds = [self.stream.seed(key, branch.next_occurrence(key)) for key in keys]
             evaluation = Evaluation(experiment, angles, shots, tuple(seeds), wanted)
             return Request(evaluation, self.place, self.id, convert, futures)
 
-        return self.scope.submit(request)
+        return request
 
 
 class Loops:

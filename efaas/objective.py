@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from efaas.dispatch import Points
 from efaas.errors import ParameterError
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
 
     from efaas.backends.experiment import Experiment
+    from efaas.backends.parameter_shift import ShiftRule
     from efaas.backends.protocol import Outcome
+    from efaas.dispatch import Guess
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
+    from efaas.optimize.asks import Ask
 
 __all__ = ["Objective", "SubmitsPoints"]
 
@@ -28,16 +32,13 @@ class SubmitsPoints(Protocol):
         """The experiment as compiled for the loop's backend."""
         ...
 
-    def submit(
+    def submit_round(
         self,
         experiment: Experiment,
-        angles: NDArray[np.float64],
-        *,
-        shots: int | None,
-        convert: Callable[[Outcome], Sequence[Any]],
-        futures: int,
-    ) -> Sequence[QuantumFuture[Any]]:
-        """Queue points as one job, with one future or one per point."""
+        asked: Sequence[Points],
+        guessed: Sequence[tuple[Points, Guess | None]] = (),
+    ) -> tuple[list[Sequence[QuantumFuture[Any]]], list[Guess]]:
+        """Queue points that are asked for, and guesses that would like to share their round."""
         ...
 
 
@@ -75,13 +76,23 @@ class Objective:
         """
         return self.submit(theta).result()
 
-    def submit(self, theta: ArrayLike) -> QuantumFuture[float]:
+    def submit(self, theta: ArrayLike, *, shots: int | None = None) -> QuantumFuture[float]:
         """The future of the value at one point, shape ``(num_parameters,)``.
+
+        Args:
+            theta: Parameter values.
+            shots: Shots of each measurement setting, instead of the objective's own.
 
         Raises:
             ParameterError: The wrong length, NaN or infinity.
+            ShotsError: ``shots`` is below 1.
         """
-        return self._submit(self._angles_of_one(theta), _values, 1)[0]
+        from efaas.primitives.pubs import checked_shots
+
+        points = self._value_points(self._checked_point(theta))
+        if shots is not None:
+            points = points._replace(shots=checked_shots(shots))
+        return self._submit(points)[0]
 
     def submit_many(self, thetas: ArrayLike) -> list[QuantumFuture[float]]:
         """One future per row of ``thetas``, shape ``(points, num_parameters)``, in one round.
@@ -100,8 +111,7 @@ class Objective:
                 f"submit_many takes one point per row: expected shape (points, "
                 f"{self.num_parameters}), got {shape}; for one point use submit"
             )
-        angles = self._experiment.slot_angles(self._experiment.check_values(thetas))
-        return list(self._submit(angles, _values, len(angles)))
+        return list(self._submit(self._value_points(self._experiment.check_values(thetas))))
 
     def gradient(self, theta: ArrayLike) -> QuantumFuture[NDArray[np.float64]]:
         """The future of the parameter-shift gradient, shape ``(num_parameters,)``, in one round.
@@ -113,19 +123,43 @@ class Objective:
             ParameterError: The wrong length, NaN or infinity.
             GradientError: A parameter enters a gate that has no two-term rule.
         """
-        from efaas.backends.parameter_shift import shift_rule
+        return self._submit(self._gradient_points(self._checked_point(theta)))[0]
 
-        rule = shift_rule(self._experiment)
-        values = self._checked_point(theta)
-        angles = self._experiment.slot_angles(values)[0]
-        jacobian = self._experiment.angle_map.jacobian(values[0])
+    def submit_round(
+        self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]] = ()
+    ) -> tuple[list[QuantumFuture[Any]], list[Guess]]:
+        """Evaluations in one round: some that are asked for, and guesses of what may be.
 
-        def combined(outcome: Outcome) -> Sequence[NDArray[np.float64]]:
-            slot_gradient = rule.combine(outcome.value.evs[:, 0])  # type: ignore[union-attr]
-            gradient: NDArray[np.float64] = jacobian.T @ slot_gradient
-            return (gradient,)
+        What ``efaas.minimize`` is built on; see ``efaas.optimize.asks``.
 
-        return self._submit(rule.points(angles), combined, 1)[0]
+        Args:
+            asked: Values or gradients, at least one.
+            guessed: What may yet be asked for; for a further evaluation of a guessed point, with
+                the guess that comes before it.
+
+        Returns:
+            A future for each of ``asked``, and the guesses, each with its future. A guess that
+            is not confirmed leaves no trace.
+
+        Raises:
+            ParameterError: The wrong length, NaN or infinity.
+            GradientError: A parameter enters a gate that has no two-term rule.
+        """
+        if len(asked) > 1 and all(ask.kind == "value" for ask in asked):
+            together = self._experiment.check_values(np.stack([ask.x for ask in asked]))
+            wanted = [self._value_points(together)]
+        else:
+            wanted = [self._points_of(ask) for ask in asked]
+        futures, guesses = self._loop.submit_round(
+            self._experiment, wanted, [(self._points_of(ask), after) for ask, after in guessed]
+        )
+        return [future for job in futures for future in job], guesses
+
+    def evaluations_of(self, ask: Ask) -> int:
+        """How many points it takes: one for a value, two per shifted angle for a gradient."""
+        if ask.kind == "value":
+            return 1
+        return 2 * len(self._shift_rule().slots)
 
     def __repr__(self) -> str:
         shots = "exact" if self.shots is None else f"{self.shots} shots"
@@ -142,15 +176,32 @@ class Objective:
             )
         return self._experiment.check_values(theta)
 
-    def _angles_of_one(self, theta: ArrayLike) -> NDArray[np.float64]:
-        return self._experiment.slot_angles(self._checked_point(theta))
+    def _shift_rule(self) -> ShiftRule:
+        from efaas.backends.parameter_shift import shift_rule
 
-    def _submit(
-        self, angles: NDArray[np.float64], convert: Callable[[Outcome], Sequence[Any]], futures: int
-    ) -> Sequence[QuantumFuture[Any]]:
-        return self._loop.submit(
-            self._experiment, angles, shots=self.shots, convert=convert, futures=futures
-        )
+        return shift_rule(self._experiment)
+
+    def _points_of(self, ask: Ask) -> Points:
+        values = self._checked_point(ask.x)
+        return self._value_points(values) if ask.kind == "value" else self._gradient_points(values)
+
+    def _value_points(self, values: NDArray[np.float64]) -> Points:
+        return Points(self._experiment.slot_angles(values), self.shots, _values, len(values))
+
+    def _gradient_points(self, values: NDArray[np.float64]) -> Points:
+        rule = self._shift_rule()
+        angles = self._experiment.slot_angles(values)[0]
+        jacobian = self._experiment.angle_map.jacobian(values[0])
+
+        def combined(outcome: Outcome) -> Sequence[NDArray[np.float64]]:
+            slot_gradient = rule.combine(outcome.value.evs[:, 0])  # type: ignore[union-attr]
+            gradient: NDArray[np.float64] = jacobian.T @ slot_gradient
+            return (gradient,)
+
+        return Points(rule.points(angles), self.shots, combined)
+
+    def _submit(self, points: Points) -> Sequence[QuantumFuture[Any]]:
+        return self._loop.submit_round(self._experiment, [points])[0][0]
 
 
 def _values(outcome: Outcome) -> list[float]:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
+    from efaas.clock import Clock
     from efaas.future import QuantumFuture
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
@@ -59,6 +60,7 @@ class EFScheduler:
         cpu_slots: int | None = None,
         ordering: str = "fifo",
         placement: str = "least-loaded",
+        clock: Clock | None = None,
     ) -> None:
         """Start the scheduler; nothing runs yet.
 
@@ -70,6 +72,8 @@ class EFScheduler:
             ordering: Who goes first; ``"fifo"``: committed before speculative, first come first
                 served within each.
             placement: Where a new loop goes; ``"least-loaded"``.
+            clock: Source of the timelines' instants: the machine's by default, a
+                ``efaas.clock.VirtualClock`` for simulated devices.
 
         Raises:
             UnknownBackendError: No backend of that name.
@@ -89,6 +93,7 @@ class EFScheduler:
             ordering=order(),
             placement=place(),
             recorder=self._recorder,
+            clock=clock,
         )
         self._lock = threading.Lock()
         self._sessions: weakref.WeakSet[EFSession] = weakref.WeakSet()
@@ -197,6 +202,7 @@ class EFSession:
         weight: float = 1.0,
         scheduler: EFScheduler | None = None,
         cpu_slots: int | None = None,
+        clock: Clock | None = None,
     ) -> None:
         """Open a session.
 
@@ -208,14 +214,16 @@ class EFSession:
             weight: The tenant's share relative to others; positive.
             scheduler: Share this scheduler instead of making one; then no ``backends``.
             cpu_slots: Classical steps that run side by side; the machine's cores by default.
+            clock: Source of the timelines' instants, as for ``EFScheduler``.
 
         Raises:
             UnknownBackendError: No backend of that name.
             InputError: Another argument is out of its range, or both ``backends`` and
                 ``scheduler`` are given.
         """
-        if scheduler is not None and (backends is not None or cpu_slots is not None):
-            raise InputError("a session takes either backends and cpu_slots, or a scheduler")
+        own = (backends, cpu_slots, clock)
+        if scheduler is not None and any(given is not None for given in own):
+            raise InputError("a session takes either backends, cpu_slots and clock, or a scheduler")
         if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
             raise InputError(f"weight must be positive and finite, got {weight!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
@@ -225,7 +233,7 @@ class EFSession:
         self.weight = float(weight)
         self._owns_scheduler = scheduler is None
         self._scheduler = scheduler or EFScheduler(
-            DEFAULT_BACKEND if backends is None else backends, cpu_slots=cpu_slots
+            DEFAULT_BACKEND if backends is None else backends, cpu_slots=cpu_slots, clock=clock
         )
         self._id, self._scope = self._scheduler._attach(self, tenant)
         self._dispatcher = self._scheduler._dispatcher

@@ -30,8 +30,19 @@ from efaas.scheduler import (
 )
 
 
-def job(job_id: int, *places: str, loop: str | None = None, speculative: bool = False) -> Job:
-    return Job(job_id, 1, "ada", places or ("a",), loop_id=loop, speculative=speculative)
+def job(
+    job_id: int,
+    *places: str,
+    loop: str | None = None,
+    speculative: bool = False,
+    rides_with: int | None = None,
+    session: int = 1,
+) -> Job:
+    return Job(job_id, session, "ada", places or ("a",), loop, speculative, rides_with)
+
+
+def rider(job_id: int, host: int) -> Job:
+    return job(job_id, speculative=True, rides_with=host)
 
 
 def submit(scheduler: Scheduler, *jobs: Job) -> list[Action]:
@@ -83,6 +94,50 @@ def test_a_promoted_job_goes_as_if_it_had_always_been_committed() -> None:
     submit(scheduler, job(3))
     scheduler.handle(Promoted((2,)), 0.5)
     assert Dispatch(2, "a", (2,)) in scheduler.handle(AttemptEnded(1), 1.0)
+
+
+def test_guesses_share_the_round_of_the_job_they_ride_with() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=3)})
+    assert submit(scheduler, job(1), rider(2, 1), rider(3, 1), rider(4, 1)) == [
+        Dispatch(1, "a", (1, 2, 3))
+    ]
+    scheduler.check_invariants()
+
+
+def test_guesses_ride_though_other_results_are_not_delivered_yet() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1))
+    scheduler.handle(AttemptEnded(1), 1.0)
+    assert submit(scheduler, job(2), rider(3, 2)) == [Dispatch(2, "a", (2, 3))]
+
+
+def test_a_guess_does_not_ride_where_it_would_delay_another_session() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2, session=2))
+    submit(scheduler, job(3), rider(4, 3))
+    assert scheduler.handle(AttemptEnded(1), 1.0) == [Resolve(1), Dispatch(2, "a", (2, 3))]
+    scheduler.handle(Delivered((1,)), 1.0)
+    assert Dispatch(3, "a", (4,)) in scheduler.handle(AttemptEnded(2), 2.0) + scheduler.handle(
+        Delivered((2, 3)), 2.0
+    )
+
+
+def test_a_guess_whose_job_is_cancelled_waits_its_turn() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2), rider(3, 2))
+    scheduler.handle(Cancelled((2,)), 0.5)
+    scheduler.handle(AttemptEnded(1), 1.0)
+    assert scheduler.handle(Delivered((1,)), 1.0) == [Dispatch(2, "a", (3,))]
+
+
+def test_a_cancelled_guess_does_not_ride() -> None:
+    scheduler = Scheduler({"a": Place(batch_limit=8)})
+    submit(scheduler, job(1))
+    submit(scheduler, job(2), rider(3, 2), rider(4, 2))
+    scheduler.handle(Cancelled((3,)), 0.5)
+    assert Dispatch(2, "a", (2, 4)) in scheduler.handle(AttemptEnded(1), 1.0)
 
 
 def test_a_cancelled_job_never_runs() -> None:
@@ -218,6 +273,10 @@ class SchedulerMachine(RuleBasedStateMachine):
             if loop is not None:
                 assert self.loop_places.setdefault(loop, place) == place
         self.waiting -= set(job_ids)
+        hosts = set(job_ids) - self.speculative
+        for job_id in set(job_ids) & self.speculative if hosts else ():
+            assert self.jobs[job_id].rides_with in hosts, "it shares a round unasked"
+            assert len({self.jobs[host].session_id for host in hosts}) == 1
         if set(job_ids) & self.speculative:
             passed_over = [
                 other
@@ -244,6 +303,20 @@ class SchedulerMachine(RuleBasedStateMachine):
             if speculative:
                 self.speculative.add(new.id)
             made.append(new)
+        self.perform(Submitted(tuple(made)))
+
+    @rule(place=st.sampled_from(["a", "b"]), riders=st.integers(1, 4), session=st.integers(1, 2))
+    def submit_with_riders(self, place: str, riders: int, session: int) -> None:
+        host = self.last_id + 1
+        made = [job(host, place, session=session)]
+        for _ in range(riders):
+            made.append(
+                job(host + len(made), place, speculative=True, rides_with=host, session=session)
+            )
+            self.speculative.add(made[-1].id)
+        self.last_id += len(made)
+        self.jobs.update({new.id: new for new in made})
+        self.waiting.update(new.id for new in made)
         self.perform(Submitted(tuple(made)))
 
     @precondition(lambda self: self.running)

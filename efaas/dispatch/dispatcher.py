@@ -132,15 +132,15 @@ class Dispatcher:
         """An id for the next job, larger than all before."""
         return next(self._job_ids)
 
-    def submit(self, ticket: Ticket) -> None:
-        """Queue a job.
+    def submit(self, tickets: Sequence[Ticket]) -> None:
+        """Queue the jobs of a round, in order.
 
         Raises:
             ClosedError: The dispatcher is closed.
         """
         with Undivided(self._lock):
             self._require_open()
-            self._queue((ticket,))
+            self._queue(tickets)
 
     def cancel(self, job_id: int) -> None:
         """Take a job out of the queue if all of its futures are cancelled."""
@@ -279,7 +279,7 @@ class Dispatcher:
 
     def _queue(self, tickets: Sequence[Ticket], *, is_alone: bool = False) -> None:
         now = self._clock.now()
-        if tickets[0].job.speculative:
+        if tickets[-1].job.speculative:  # those of a round come last
             self._heed_deliveries()
         elif self._delivered:
             self._take_deliveries()

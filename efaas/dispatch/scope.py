@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from efaas.branch import Branch, current_branch, entered
+from efaas.dispatch.guess import Guess
 from efaas.dispatch.ticket import Ticket
 from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
 from efaas.future import QuantumFuture
@@ -51,7 +52,7 @@ class SessionScope:
     Attributes:
         root: The root of the session's speculation tree.
         hits: Guesses that came true.
-        misses: Values for which no guess came true.
+        misses: Guesses that ran for nothing, and values for which no guess came true.
     """
 
     def __init__(
@@ -87,21 +88,41 @@ class SessionScope:
             ClosedError: The session is closed.
             BranchRolledBack: The current branch was rolled back.
         """
+        return self.submit_round([request])[0][0]
+
+    def submit_round(
+        self,
+        asked: Sequence[Callable[[Branch], Request]],
+        guessed: Sequence[tuple[Callable[[Branch], Request], Guess | None]] = (),
+    ) -> tuple[list[Sequence[QuantumFuture[Any]]], list[Guess]]:
+        """Queue evaluations that are asked for, and guesses that would like to share their round.
+
+        Args:
+            asked: Makes each request, as for ``submit``; at least one.
+            guessed: Makes each request that may yet be asked for, with the guess that has to be
+                confirmed before it, if it is a further evaluation of that guess's point.
+
+        Returns:
+            The futures of what is asked for, and the guesses; each in order.
+
+        Raises:
+            ClosedError: The session is closed.
+            BranchRolledBack: The current branch was rolled back.
+        """
         branch = current_branch(self.root)
         with branch.lock:
             branch.require_alive()
             self._require_open()
-            made = request(branch)
-            ticket = self._ticket(
-                branch,
-                place=made.place,
-                work=made.evaluation,
-                convert=made.convert,
-                loop_id=made.loop_id,
-                points=len(made.evaluation.seeds),
-                futures=made.futures,
-            )
-            return self._queue(ticket)
+            tickets = [self._evaluation(branch, request) for request in asked]
+            futures = [ticket.futures for ticket in tickets]
+            guesses: list[Guess] = []
+            for request, after in guessed:
+                below = Branch(branch if after is None else after.branch)
+                ticket = self._evaluation(below, request, rides_with=tickets[0].job.id)
+                tickets.append(ticket)
+                guesses.append(Guess(self, below, ticket))
+            self._queue(tickets)
+            return futures, guesses
 
     def call(self, fn: Callable[..., Any], args: Sequence[Any]) -> QuantumFuture[Any]:
         """The future of ``fn(*args)``, run as a classical step on the current branch.
@@ -200,18 +221,38 @@ class SessionScope:
             branch.require_alive()
             self._require_open()
             ticket = self._ticket(branch, place=CPU, work=run)
-            return self._queue(ticket)[0]
+            future = ticket.futures[0]
+            self._queue([ticket])
+            return future
 
-    def _queue(self, ticket: Ticket) -> Sequence[QuantumFuture[Any]]:
-        """Queue the job; returns its futures, which it lets go of once they are finished."""
-        futures = ticket.futures
+    def _queue(self, tickets: Sequence[Ticket]) -> None:
+        """Queue jobs, which let go of their futures once they are finished."""
         try:
-            self._dispatcher.submit(ticket)
+            self._dispatcher.submit(tickets)
         except ClosedError:
-            for future in futures:
-                future.cancel()
+            for ticket in tickets:
+                for future in ticket.futures:
+                    future.cancel()
             raise
-        return futures
+
+    def _evaluation(
+        self,
+        branch: Branch,
+        request: Callable[[Branch], Request],
+        *,
+        rides_with: int | None = None,
+    ) -> Ticket:
+        made = request(branch)
+        return self._ticket(
+            branch,
+            place=made.place,
+            work=made.evaluation,
+            convert=made.convert,
+            loop_id=made.loop_id,
+            points=len(made.evaluation.seeds),
+            futures=made.futures,
+            rides_with=rides_with,
+        )
 
     def _ticket(
         self,
@@ -223,6 +264,7 @@ class SessionScope:
         loop_id: str | None = None,
         points: int = 0,
         futures: int = 1,
+        rides_with: int | None = None,
     ) -> Ticket:
         job = Job(
             id=self._dispatcher.next_job_id(),
@@ -231,6 +273,7 @@ class SessionScope:
             places=(place,),
             loop_id=loop_id,
             speculative=branch.is_speculative,
+            rides_with=rides_with,
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)

@@ -57,6 +57,8 @@ class Job:
         places: Where it may run: backend names, or ``(CPU,)`` for a classical step.
         loop_id: The loop it belongs to, or None. All jobs of a loop run on one backend.
         speculative: Whether it hangs on a guess.
+        rides_with: The committed job of the same session whose round a speculative job would like
+            to share, or None. Where it cannot, it waits its turn as any other.
         demand: Its predicted service.
     """
 
@@ -66,6 +68,7 @@ class Job:
     places: tuple[str, ...]
     loop_id: str | None = None
     speculative: bool = False
+    rides_with: int | None = None
     demand: Demand = Demand()
 
 

@@ -93,6 +93,7 @@ class Scheduler:
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
+        self._riders: dict[int, list[int]] = {}  # of a queued job: who would share its round
         self._undelivered: set[int] = set()
         self._pins: dict[str, str] = {}
         self._last_attempt_id = 0
@@ -140,6 +141,7 @@ class Scheduler:
         _require(busy == self._busy, f"slots in use are {busy}, the books say {self._busy}")
         _require(running.isdisjoint(self._queued), "a running job waits in the queue")
         _require(len(self._ordering) == len(self._queued), "queue and books differ in length")
+        _require(set(self._riders) <= set(self._queued), "riders wait for a job that has gone")
         _require(self._alone <= running | set(self._queued), "a finished job is remembered")
         for place, spec in self._places.items():
             if busy[place] < spec.slots:
@@ -159,6 +161,8 @@ class Scheduler:
             self._enqueue(placed)
             if event.is_alone:
                 self._alone.add(job.id)
+            if job.rides_with is not None and job.rides_with in self._queued:
+                self._riders.setdefault(job.rides_with, []).append(job.id)
             touched.update(dict.fromkeys(placed.places))
         return self._fill(touched)
 
@@ -167,6 +171,7 @@ class Scheduler:
             if self._queued.pop(job_id, None) is not None:
                 self._ordering.discard(job_id)
                 self._alone.discard(job_id)
+                self._riders.pop(job_id, None)
             elif job_id in self._attempt_of:
                 self._attempts[self._attempt_of[job_id]].cancelled.add(job_id)
         return []
@@ -249,8 +254,20 @@ class Scheduler:
                 )
                 if not jobs:
                     break
-                actions.append(self._start(place, jobs))
+                actions.append(self._start(place, jobs + self._riders_of(jobs, place)))
         return actions
+
+    def _riders_of(self, jobs: list[Job], place: str) -> list[Job]:
+        """Speculative jobs that share the round of these; none where that would delay others."""
+        waiting = [rider for job in jobs for rider in self._riders.pop(job.id, ())]
+        if not waiting or self._alone or len({job.session_id for job in jobs}) > 1:
+            return []
+        room = self._places[place].batch_limit - len(jobs)
+        riders = [self._queued[job_id] for job_id in waiting if job_id in self._queued]
+        riders = [job for job in riders if job.speculative and place in job.places][:room]
+        for rider in riders:
+            self._ordering.discard(rider.id)
+        return riders
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         self._last_attempt_id += 1
