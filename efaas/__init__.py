@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
     from efaas.objective import Objective
-    from efaas.optimize import SpeculationReport, minimize
+    from efaas.optimize import Speculation, SpeculationReport, minimize
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "EfaasError",
     "Objective",
     "QuantumFuture",
+    "Speculation",
     "SpeculationReport",
     "__version__",
     "backends",
@@ -44,6 +45,7 @@ _HOMES = {
     "EfaasError": "efaas.errors",
     "Objective": "efaas.objective",
     "QuantumFuture": "efaas.future",
+    "Speculation": "efaas.optimize",
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",
 }

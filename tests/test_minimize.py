@@ -151,7 +151,10 @@ def test_a_callable_method_is_called_as_scipy_would() -> None:
 
 @pytest.mark.parametrize("method", DIFFERENCES)
 def test_all_points_of_a_gradient_are_one_round(method: str) -> None:
-    report = compare(bowl, 3, x0=[0.5, 0.1, -0.4], method=method, options=at_most(5, method))
+    arguments = {"x0": [0.5, 0.1, -0.4], "method": method, "options": at_most(5, method)}
+    with efaas.EFSession(FakeBackend(value=bowl), seed=3) as session:
+        objective = session.objective(circuit(), "ZZ")
+        report = efaas.minimize(objective, speculation="off", **arguments).speculation
     gradients = (report.evaluations - report.rounds) / 2  # three points a round instead of one
     assert gradients == int(gradients) > 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from efaas.optimize.minimize import minimize
-from efaas.optimize.report import SpeculationReport
+from efaas.optimize.report import HitRate, SpeculationReport
+from efaas.optimize.speculation import Speculation
 
-__all__ = ["SpeculationReport", "minimize"]
+__all__ = ["HitRate", "Speculation", "SpeculationReport", "minimize"]

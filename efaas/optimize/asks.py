@@ -8,7 +8,6 @@ optimizer that can be given made-up answers, to learn what the real one would as
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import numpy as np
@@ -16,32 +15,66 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["GRADIENT", "VALUE", "Answerer", "Ask", "Asked", "Oracle", "Start", "Step"]
+__all__ = [
+    "GRADIENT",
+    "VALUE",
+    "Answerer",
+    "Ask",
+    "AskKey",
+    "Asked",
+    "EndOfPath",
+    "Oracle",
+    "Start",
+    "Step",
+]
 
 VALUE = "value"
 GRADIENT = "gradient"
 
 
-@dataclass(frozen=True, slots=True)
+class EndOfPath(BaseException):
+    """Raised in a copy of the optimizer where nobody knows the answer; ends that path.
+
+    Not an ``Exception``: optimizers catch those of an objective or a constraint.
+    """
+
+
 class Ask:
     """A point at which an optimizer wants the value, or the gradient. Equal to the bit.
 
     Attributes:
-        x: The point, any shape; a copy that nobody writes to.
+        x: The point: a number, or an array, copied, that nobody may write to.
         kind: ``"value"`` or ``"gradient"``.
         key: Tells asks apart: the kind, and the point's type, shape and bytes.
     """
 
-    x: NDArray[Any] = field(compare=False)
-    kind: str = VALUE
-    key: tuple[str, str, tuple[int, ...], bytes] = field(init=False)
+    __slots__ = ("key", "kind", "x")
 
-    def __post_init__(self) -> None:
-        x = np.array(self.x)
-        x.flags.writeable = False
-        object.__setattr__(self, "x", x)
-        object.__setattr__(self, "key", (self.kind, x.dtype.str, x.shape, x.tobytes()))
+    def __init__(self, x: Any, kind: str = VALUE) -> None:
+        self.kind = kind
+        if isinstance(x, np.ndarray):
+            self.x: Any = x.copy()
+            self.x.flags.writeable = False
+            self.key: AskKey = (kind, x.dtype.str, x.shape, self.x.tobytes())
+        else:
+            self.x = x
+            self.key = (kind, type(x).__name__, np.shape(x), np.asarray(x).tobytes())
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Ask) and self.key == other.key
+
+    def __hash__(self) -> int:
+        return hash(self.key)
+
+    def __reduce__(self) -> tuple[type[Ask], tuple[Any, str]]:
+        return Ask, (self.x, self.kind)
+
+    def __repr__(self) -> str:
+        return f"Ask({self.x!r}, {self.kind!r})"
+
+
+AskKey: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
+"""Kind, type, shape and bytes of an ask."""
 
 Step: TypeAlias = tuple[Ask, ...]
 """What an optimizer asks for at once: one ask, or all points of a finite difference."""
@@ -57,16 +90,16 @@ pickled.
 class Asked(Protocol):
     """The objective as an optimizer sees it."""
 
-    def value(self, x: NDArray[Any]) -> Any:
-        """The objective's value at ``x``."""
+    def value(self, x: NDArray[Any], *args: Any) -> Any:
+        """The objective's value at ``x``; ``args`` are bound already and ignored."""
         ...
 
-    def gradient(self, x: NDArray[Any]) -> Any:
-        """The objective's gradient at ``x``."""
+    def gradient(self, x: NDArray[Any], *args: Any) -> Any:
+        """The objective's gradient at ``x``; ``args`` are bound already and ignored."""
         ...
 
-    def map(self, fn: Callable[[Any], Any], points: Iterable[Any]) -> list[Any]:
-        """``[fn(point) for point in points]``, where ``fn`` asks once, at its point."""
+    def map(self, fn: Callable[[Any], Any], points: Iterable[Any]) -> Iterable[Any]:
+        """``map(fn, points)``, what ``fn`` asks for at all of them evaluated in one round."""
         ...
 
 
@@ -85,6 +118,11 @@ class Start(Protocol):
 
 class Oracle(Protocol):
     """A copy of the optimizer that says what it would ask for next."""
+
+    @property
+    def broken(self) -> str:
+        """Why it can say nothing from now on; empty as long as it can."""
+        ...
 
     def record(self, ask: Ask, answer: Any) -> None:
         """Take note that the real optimizer was given this answer, in its order."""

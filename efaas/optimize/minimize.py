@@ -1,4 +1,4 @@
-"""``minimize``: scipy's, on an objective whose evaluations are futures."""
+"""``minimize``: scipy's, with its next steps evaluated while the present one is in flight."""
 
 from __future__ import annotations
 
@@ -10,8 +10,12 @@ import numpy as np
 import scipy.optimize
 
 from efaas.errors import OptimizerError, ParameterError
+from efaas.optimize.drive import drive
+from efaas.optimize.limits import Limits
 from efaas.optimize.report import SpeculationReport
-from efaas.optimize.rounds import RoundedObjective, SubmitsPoints
+from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
+from efaas.optimize.speculation import OFF, Speculation, as_speculation
+from efaas.optimize.start import FROM_ASKED, MinimizeStart, takes_workers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -25,20 +29,18 @@ _METHODS = (
     *("Nelder-Mead", "Powell", "CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "COBYLA", "COBYQA"),
     *("SLSQP", "trust-constr", "dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
 )
-"""Names for the error message and for ``_TAKES_WORKERS``; scipy itself decides what it knows."""
+"""Names for the error message; scipy itself decides what it knows."""
 
-_TAKES_WORKERS = frozenset(
-    method.lower()
-    for method in _METHODS
-    if method not in {"Nelder-Mead", "Powell", "COBYLA", "COBYQA"}
-)
-"""The methods that take derivatives, and scipy's ``workers`` option for their differences."""
+_WITHOUT_DERIVATIVES = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
+
+# The function itself: a user may put ``efaas.minimize`` in scipy's place.
+_scipy_minimize = scipy.optimize.minimize
 
 
 def minimize(
     fun: Any,
     x0: ArrayLike,
-    args: tuple[Any, ...] = (),
+    args: Any = (),
     method: str | Callable[..., Any] | None = None,
     jac: Any = None,
     hess: Any = None,
@@ -48,19 +50,31 @@ def minimize(
     tol: float | None = None,
     callback: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
+    *,
+    speculation: Speculation | str | bool | None = None,
+    max_rounds: int | None = None,
+    max_seconds: float | None = None,
+    max_shots: int | None = None,
+    final_shots: int | None = None,
 ) -> scipy.optimize.OptimizeResult:
     """What ``scipy.optimize.minimize`` returns, waiting less often.
 
-    Every argument means what it means in scipy, and every field of the result is what scipy's
-    would be. For an objective of a session, all points of a finite difference or of a
-    parameter-shift gradient are evaluated in one round. A plain function is handed to scipy as it
-    is.
+    Every argument of scipy's means what it means there, and every field of the result is what
+    scipy's would be, to the bit. While the value that the optimizer asked for is in flight, what
+    it will probably ask for next is evaluated in the same round; a guess counts only if it turns
+    out to be the very point.
+
+    For an objective of a session this is the default, where it pays. A plain function is handed
+    to scipy as it is; with ``speculation`` given, it is called from several threads and more often
+    than scipy would call it, and so may be the functions in ``jac``, ``hess``, ``constraints``
+    and ``method``.
 
     Args:
         fun: A session's objective, or any function that scipy takes.
         x0: Where to start, shape ``(n,)``.
         args: Further arguments of a plain function; a session's objective has none.
-        method: One of scipy's methods, or a callable in scipy's form.
+        method: One of scipy's methods, or a callable in scipy's form, such as
+            ``efaas.optimize.spsa``.
         jac: As in scipy; for an objective also ``"parameter-shift"``.
         hess: As in scipy.
         hessp: As in scipy.
@@ -69,12 +83,19 @@ def minimize(
         tol: As in scipy.
         callback: As in scipy.
         options: As in scipy.
+        speculation: ``"off"``, ``"exact"``, ``"tolerant"``, or an ``efaas.Speculation``.
+        max_rounds: Stop before a further round.
+        max_seconds: Stop when so much time has gone, in seconds of the session's clock.
+        max_shots: Stop before more shots of each measurement setting are spent, guesses included.
+        final_shots: At the end, evaluate ``x`` once more with so many shots, as ``final_fun``.
 
     Returns:
         Scipy's ``OptimizeResult`` with one more field, ``speculation``: a ``SpeculationReport``.
+        Where a limit, or Ctrl-C on an objective of a session, ended the run, ``x`` and ``fun`` are
+        the best so far, ``success`` is False, and ``message`` says what ended it.
 
     Raises:
-        OptimizerError: Scipy does not know the method, or ``jac`` or ``args`` contradict the
+        OptimizerError: Scipy does not know the method, or arguments contradict each other or the
             objective.
         ParameterError: ``x0`` has the wrong length or is not finite.
 
@@ -91,50 +112,112 @@ def minimize(
         "bounds": bounds,
         "constraints": constraints,
         "tol": tol,
-        "callback": callback,
         "options": options,
     }
-    if not isinstance(fun, SubmitsPoints):
-        if isinstance(jac, str) and jac == PARAMETER_SHIFT:
-            raise OptimizerError(
-                "jac='parameter-shift' needs an objective of a session (session.objective(...)): "
-                f"there is no circuit to shift in {fun!r}"
-            )
-        result = _scipy_minimize(fun, x0, args, passed)
-        evaluations = int(result.get("nfev", 0))  # a method of the user's own may not count
-        result["speculation"] = SpeculationReport(evaluations, evaluations)
-        return result
-    start = _checked_start(fun, x0)
-    _check_arguments(args, jac)
-    shifts = isinstance(jac, str) and jac == PARAMETER_SHIFT
-    rounded = RoundedObjective(fun, maps_gradients=shifts)
-    if shifts:
-        passed["jac"] = rounded.gradient
-    if method is None or (isinstance(method, str) and method.lower() in _TAKES_WORKERS):
-        passed["options"] = {"workers": rounded.map} | dict(options or {})
+    limits = Limits(max_rounds, max_seconds, max_shots)
+    is_shift = isinstance(jac, str) and jac == PARAMETER_SHIFT
+    source: Source
+    if isinstance(fun, SubmitsPoints):
+        x0 = _checked_start(fun, x0)
+        _check_arguments(fun, args, jac, limits, final_shots)
+        chosen = as_speculation(speculation, default=Speculation())
+        source, shots = ObjectiveSource(fun), fun.shots
+        if is_shift:
+            passed["jac"] = FROM_ASKED
+    else:
+        chosen = as_speculation(speculation, default=OFF)
+        _check_plain(fun, is_shift, limits, final_shots)
+        if chosen.mode == "off" and limits.are_none:
+            return _by_scipy(fun, x0, args, passed, callback)
+        gradient = jac if callable(jac) and _takes_derivatives(method) else None
+        source, shots = _pooled(fun, gradient, args, chosen), None
+        if gradient is not None:
+            passed["jac"] = FROM_ASKED
+    is_explicit = speculation is not None
+    start = MinimizeStart.prepared(
+        MinimizeStart(x0, args, passed, callback, _gives_map(passed), may_call_ahead=is_explicit)
+    )
+    can_guess, notes = _guessing(passed, chosen, is_explicit=is_explicit)
     try:
-        result = _scipy_minimize(rounded.value, start, (), passed)
-    finally:
-        rounded.withdraw_unused()
-    result["speculation"] = rounded.report()
+        result: scipy.optimize.OptimizeResult = drive(
+            start.run,
+            source,
+            chosen,
+            start=start if can_guess else None,
+            limits=limits,
+            shots=shots,
+            notes=notes,
+        )
+    except ValueError as error:
+        explained = _explained(error, method)
+        if explained is None:
+            raise
+        raise explained from error
+    if final_shots is not None and result.get("x") is not None:
+        result["final_fun"] = fun.submit(result["x"], shots=final_shots).result()
     return result
 
 
-def _scipy_minimize(
-    fun: Callable[..., Any], x0: Any, args: tuple[Any, ...], passed: dict[str, Any]
+def _by_scipy(
+    fun: Callable[..., Any], x0: Any, args: Any, passed: dict[str, Any], callback: Any
 ) -> scipy.optimize.OptimizeResult:
+    """Scipy's own run of a plain function."""
     try:
-        return scipy.optimize.minimize(fun, x0, args, **passed)
+        result = _scipy_minimize(fun, x0, args, callback=callback, **passed)
     except ValueError as error:
-        method = passed["method"]
-        if not isinstance(method, str) or "Unknown solver" not in str(error):
+        explained = _explained(error, passed["method"])
+        if explained is None:
             raise
-        known = {name.lower(): name for name in _METHODS}
-        close = [known[name] for name in difflib.get_close_matches(method.lower(), known)]
-        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-        raise OptimizerError(
-            f"scipy knows no method {method!r}: {hint}Expected one of {', '.join(_METHODS)}"
-        ) from error
+        raise explained from error
+    evaluations = int(result.get("nfev", 0))  # a method of the user's own may not count
+    result["speculation"] = SpeculationReport(evaluations, evaluations)
+    return result
+
+
+def _pooled(fun: Any, gradient: Any, args: Any, speculation: Speculation) -> PooledFunction:
+    threads = 0 if speculation.mode == "off" else speculation.workers or speculation.width
+    further = args if isinstance(args, tuple) else (args,)
+    return PooledFunction(fun, gradient, further, threads=threads)
+
+
+def _takes_derivatives(method: Any) -> bool:
+    return not isinstance(method, str) or method.lower() not in _WITHOUT_DERIVATIVES
+
+
+def _gives_map(passed: dict[str, Any]) -> bool:
+    """Whether scipy's ``workers`` is ours to give: not where values and gradients come in one."""
+    is_taken = "workers" in (passed["options"] or {})
+    return takes_workers(passed["method"]) and not is_taken and passed["jac"] is not True
+
+
+def _guessing(
+    passed: dict[str, Any], speculation: Speculation, *, is_explicit: bool
+) -> tuple[bool, tuple[str, ...]]:
+    """Whether to guess, and if not, why not."""
+    if speculation.mode == "off":
+        return False, ()
+    if callable(passed["method"]):
+        if takes_workers(passed["method"]):
+            return False, ("this method sends what it knows in advance; nothing is guessed",)
+        if not is_explicit:
+            return False, (
+                "a method of one's own is run twice only if speculation= is given: not guessed on",
+            )
+    if "workers" in (passed["options"] or {}):
+        return False, ("options['workers'] asks from outside: not guessed on",)
+    return True, ()
+
+
+def _explained(error: ValueError, method: Any) -> OptimizerError | None:
+    """An error that says more, if scipy does not know the method."""
+    if not isinstance(method, str) or "Unknown solver" not in str(error):
+        return None
+    known = {name.lower(): name for name in _METHODS}
+    close = [known[name] for name in difflib.get_close_matches(method.lower(), known)]
+    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
+    return OptimizerError(
+        f"scipy knows no method {method!r}: {hint}Expected one of {', '.join(_METHODS)}"
+    )
 
 
 def _checked_start(objective: SubmitsPoints, x0: ArrayLike) -> NDArray[np.float64]:
@@ -154,7 +237,9 @@ def _checked_start(objective: SubmitsPoints, x0: ArrayLike) -> NDArray[np.float6
     return start
 
 
-def _check_arguments(args: tuple[Any, ...], jac: Any) -> None:
+def _check_arguments(
+    objective: SubmitsPoints, args: Any, jac: Any, limits: Limits, final_shots: int | None
+) -> None:
     if args:
         raise OptimizerError(
             f"a session's objective is a function of its parameters only, but args={args!r}; "
@@ -175,3 +260,20 @@ def _check_arguments(args: tuple[Any, ...], jac: Any) -> None:
             f"jac={jac!r} is unknown: expected 'parameter-shift', '2-point', '3-point', a function "
             "or None"
         )
+    if objective.shots is None and limits.max_shots is not None:
+        raise OptimizerError(
+            "max_shots is given, but the objective computes exact expectations without shots"
+        )
+    if final_shots is not None and (not isinstance(final_shots, int) or final_shots < 1):
+        raise OptimizerError(f"final_shots is a whole number of 1 or more; got {final_shots!r}")
+
+
+def _check_plain(fun: Any, is_shift: bool, limits: Limits, final_shots: int | None) -> None:
+    if is_shift:
+        raise OptimizerError(
+            "jac='parameter-shift' needs an objective of a session (session.objective(...)): "
+            f"there is no circuit to shift in {fun!r}"
+        )
+    for name, given in (("max_shots", limits.max_shots), ("final_shots", final_shots)):
+        if given is not None:
+            raise OptimizerError(f"{name} needs an objective of a session: {fun!r} has no shots")

@@ -1,114 +1,320 @@
-"""An objective as scipy sees it: points that are known in advance go out in one round."""
+"""An objective as an optimizer sees it: it answers ask by ask, and is answered round by round.
+
+Whatever the optimizer asks for is looked up in the ledger of what was begun before; only if it is
+not there, a round goes out, with what will probably be asked for next beside it. The k-th answer
+at a point is the k-th that the objective gives there, so what the optimizer sees does not depend
+on what was guessed.
+"""
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.optimize import OptimizeResult
 
-from efaas.optimize.report import SpeculationReport
+from efaas.optimize.asks import GRADIENT, VALUE, Ask
+from efaas.optimize.ledger import Entry, Ledger
+from efaas.optimize.tally import Tally
+from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from concurrent.futures import Future
 
-__all__ = ["RoundedObjective", "SubmitsPoints"]
+    from numpy.typing import NDArray
+
+    from efaas.optimize.asks import AskKey, Step
+    from efaas.optimize.limits import Limits
+    from efaas.optimize.predictor import Candidate, Predictor
+    from efaas.optimize.report import SpeculationReport
+    from efaas.optimize.sources import Round, Source
+    from efaas.optimize.speculation import Speculation
+
+__all__ = ["RoundedObjective"]
+
+_FIRST_SECONDS = 5e-3  # what the predictor may use before a round has been measured
+_LEAST_SECONDS = 1e-4  # a smaller budget is not worth looking at
+_MOST_STEPS = 128  # of what is certain, in one round
 
 
-@runtime_checkable
-class SubmitsPoints(Protocol):
-    """An objective whose evaluations are futures."""
-
-    num_parameters: int
-
-    def submit(self, theta: ArrayLike) -> Future[float]:
-        """The future of the value at one point."""
-        ...
-
-    def submit_many(self, thetas: ArrayLike) -> Sequence[Future[float]]:
-        """One future per row, evaluated in one round."""
-        ...
-
-    def gradient(self, theta: ArrayLike) -> Future[NDArray[np.float64]]:
-        """The future of the gradient at one point."""
-        ...
+class _Heard(BaseException):
+    """Leaves a function at what it asks for."""
 
 
 class RoundedObjective:
-    """Calls like a plain function, and counts how often its caller waits.
+    """Calls like a plain function; knows what it waited for.
 
-    The k-th value asked for at a point is the k-th that the objective gives there, so what the
-    caller sees does not depend on what was sent ahead.
+    Attributes:
+        best: The best value so far and its point, or None.
     """
 
-    def __init__(self, objective: SubmitsPoints, *, maps_gradients: bool = False) -> None:
-        """Wrap an objective.
+    def __init__(
+        self,
+        source: Source,
+        speculation: Speculation,
+        *,
+        predictor: Predictor | None,
+        limits: Limits,
+        shots: int | None = None,
+    ) -> None:
+        """Wrap a source of answers.
 
         Args:
-            objective: Where values come from.
-            maps_gradients: Whether ``map`` is given points of the gradient, not of the value.
+            source: Where answers come from.
+            speculation: How much to guess.
+            predictor: What to guess; None to guess nothing.
+            limits: When to stop.
+            shots: Shots of each measurement setting of an evaluation.
         """
-        self._objective = objective
-        self._maps_gradients = maps_gradients
-        self._ahead: defaultdict[tuple[bool, bytes], deque[Future[Any]]] = defaultdict(deque)
-        self._evaluations = 0
-        self._rounds = 0
+        self.best: tuple[float, Any] | None = None
+        self._source = source
+        self._speculation = speculation
+        self._predictor = predictor
+        self._limits = limits
+        self._ledger = Ledger()
+        self._heard: list[Ask] | None = None  # while it is found out what will be asked for
+        self._tally = Tally(shots, speculation.mode)
+        self._round: Round | None = None
+        self._entries: list[Entry] = []  # what was guessed in the latest round
+        self._confirmed: set[int] = set()  # which of them were asked for, by id
 
-    def value(self, x: NDArray[np.float64]) -> float:
+    def value(self, x: Any, *_: Any) -> Any:
         """The objective at ``x``; waits for it."""
-        future: Future[float] | None = self._sent_ahead(x, is_gradient=False)
-        if future is None:
-            self._rounds += 1
-            future = self._objective.submit(x)
-        self._evaluations += 1
-        return future.result()
+        return self._answer(Ask(x))
 
-    def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The parameter-shift gradient at ``x``; waits for it."""
-        future: Future[NDArray[np.float64]] | None = self._sent_ahead(x, is_gradient=True)
-        if future is None:
-            self._rounds += 1
-            future = self._objective.gradient(x)
-        self._evaluations += 2 * len(x)
-        return future.result()
+    def gradient(self, x: Any, *_: Any) -> Any:
+        """The gradient at ``x``; waits for it."""
+        return self._answer(Ask(x, GRADIENT))
 
-    def map(self, fn: Callable[[Any], Any], points: Iterable[Any]) -> list[Any]:
-        """``[fn(point) for point in points]``, its evaluations sent out in one round first.
+    def map(self, fn: Callable[[Any], Any], points: Iterable[Any]) -> Iterator[Any]:
+        """``map(fn, points)``, its evaluations sent out in one round first.
 
-        This is what scipy takes as ``workers``: ``fn`` calls ``value`` (or ``gradient``) once
-        at each point, which finds it on its way already.
+        This is what optimizers take as ``workers``. What ``fn`` asks for at its points is found
+        out by calling it and leaving it at once; it is called again for its result, lazily, as
+        the built-in ``map`` does.
         """
-        rows = [np.array(point, dtype=float) for point in points]
-        if rows:
-            self._rounds += 1
-            futures: Sequence[Future[Any]]
-            if self._maps_gradients:
-                futures = [self._objective.gradient(row) for row in rows]
-            else:
-                futures = self._objective.submit_many(np.stack(rows))
-            for row, future in zip(rows, futures, strict=True):
-                self._ahead[self._maps_gradients, row.tobytes()].append(future)
-        return [fn(row) for row in rows]
+        rows = list(points)
+        asks: list[Ask] = []
+        self._heard = asks
+        try:
+            for row in rows:
+                with suppress(_Heard):
+                    fn(row)
+        finally:
+            self._heard = None
+        if asks:
+            self._ensure(tuple(asks))
+        return map(fn, rows)
 
-    def withdraw_unused(self) -> None:
-        """Cancel what was sent ahead and never asked for."""
-        for futures in self._ahead.values():
-            for future in futures:
-                future.cancel()
-        self._ahead.clear()
+    @property
+    def has_tolerated(self) -> bool:
+        """Whether some value was taken from a guess nearby."""
+        return self._tally.has_tolerated
 
-    def report(self) -> SpeculationReport:
-        """The counts so far."""
-        return SpeculationReport(evaluations=self._evaluations, rounds=self._rounds)
+    def exact_value(self, x: Any) -> Any:
+        """The objective at ``x`` itself, whatever may be near."""
+        ask = Ask(x)
+        self._ensure((ask,))
+        future = self._ledger.take(ask.key)
+        assert future is not None
+        answer = future.result()
+        self._tally.used(self._source.evaluations_of(ask))
+        return answer
 
-    def _sent_ahead(self, x: NDArray[np.float64], *, is_gradient: bool) -> Future[Any] | None:
-        key = (is_gradient, x.tobytes())
-        futures = self._ahead.get(key)
-        if not futures:
+    def stopped(self, status: int, message: str) -> OptimizeResult:
+        """The result of a run that was ended from outside: its best point so far."""
+        value, x = self.best if self.best is not None else (np.nan, None)
+        fields = {
+            "x": None if x is None else np.array(x),
+            "fun": value,
+            "nfev": self._tally.values,
+            "success": False,
+            "status": status,
+            "message": f"Stopped: {message}; x is the best point so far.",
+        }
+        return OptimizeResult(fields)
+
+    def report(self, notes: tuple[str, ...] = ()) -> SpeculationReport:
+        """The counts so far; ``close`` completes them."""
+        return self._tally.report(notes)
+
+    def close(self) -> None:
+        """Withdraw what was guessed and never asked for."""
+        self._measure()
+        for entry in self._ledger.close():
+            self._tally.missed(entry, self._source.evaluations_of(entry.ask))
+
+    def _answer(self, ask: Ask) -> Any:
+        if self._heard is not None:
+            self._heard.append(ask)
+            raise _Heard
+        future = self._ledger.take(ask.key)
+        if future is None:
+            near = self._near(ask)
+            if near is not None:
+                return near
+            self._ensure((ask,))
+            future = self._ledger.take(ask.key)
+            assert future is not None
+        answer = future.result()
+        self._consumed(ask, answer)
+        return answer
+
+    def _consumed(self, ask: Ask, answer: Any) -> None:
+        self._tally.used(self._source.evaluations_of(ask), is_value=ask.kind == VALUE)
+        if self._predictor is not None:
+            self._predictor.observe(ask, answer)
+        if ask.kind == VALUE:
+            self._note_best(ask, answer)
+
+    def _note_best(self, ask: Ask, answer: Any) -> None:
+        value = answer[0] if isinstance(answer, tuple | list) else answer
+        if np.size(value) == 1 and np.isrealobj(value):
+            number = float(np.asarray(value).reshape(-1)[0])
+            if np.isfinite(number) and (self.best is None or number < self.best[0]):
+                self.best = (number, ask.x)
+
+    def _ensure(self, step: Step) -> None:
+        """See that all of a step is in the ledger as committed."""
+        missing = [ask for ask in step if not self._is_confirmed(ask)]
+        if missing:
+            self._launch(step, missing)
+        else:
+            self._tally.step_served()
+
+    def _is_confirmed(self, ask: Ask) -> bool:
+        entry = self._ledger.confirm(ask)
+        if entry is None:
+            return False
+        self._confirmed.add(id(entry))
+        self._tally.hit(entry, self._source.evaluations_of(ask))
+        return True
+
+    def _launch(self, step: Step, missing: list[Ask]) -> None:
+        self._measure()
+        evaluations = sum(map(self._source.evaluations_of, missing))
+        self._tally.check(self._limits, evaluations)
+        chosen = self._chosen(step, evaluations)
+        kept: dict[AskKey, int] = {}
+        for candidate in chosen:
+            for ask in candidate.step:
+                kept[ask.key] = max(kept.get(ask.key, 0), candidate.repeat + 1)
+        self._ledger.drop_unstarted(kept)
+        guesses = []
+        for candidate in chosen:
+            for ask in candidate.step:
+                line = list(self._ledger.line(ask.key))
+                if len(line) == candidate.repeat:
+                    guesses.append((candidate, ask, line[-1].guess if line else None))
+        self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
+        for ask, future in zip(missing, self._round.futures, strict=True):
+            self._ledger.add_committed(ask, future)
+        for (candidate, ask, _), guess in zip(guesses, self._round.guesses, strict=True):
+            entry = Entry(ask, guess, candidate)
+            self._ledger.add_guess(entry)
+            self._entries.append(entry)
+        self._tally.launched(evaluations, guesses, self._source)
+        budget = self._budget()
+        if self._predictor is not None and budget >= _LEAST_SECONDS:
+            began_at = time.perf_counter()
+            self._predictor.absorb(budget)
+            self._tally.predictor_seconds += time.perf_counter() - began_at
+
+    def _measure(self) -> None:
+        """Take in how long the latest round took, and which of its guesses came true."""
+        if self._round is None:
+            return
+        self._tally.ended(self._source.measured(self._round))
+        self._round = None
+        if self._predictor is not None:
+            settled: dict[int, tuple[Candidate, bool]] = {}
+            for entry in self._entries:
+                candidate, was_hit = settled.get(id(entry.candidate), (entry.candidate, False))
+                is_hit = was_hit or id(entry) in self._confirmed
+                settled[id(entry.candidate)] = (candidate, is_hit)
+            for candidate, is_hit in settled.values():
+                self._predictor.settle(candidate, is_hit)
+        self._entries.clear()
+        self._confirmed.clear()
+
+    def _budget(self) -> float:
+        """Real seconds that the predictor may use now."""
+        seconds = self._tally.round_seconds
+        if seconds is None:
+            return _FIRST_SECONDS
+        return self._speculation.predictor_share * seconds
+
+    def _chosen(self, step: Step, asked: int) -> list[Candidate]:
+        """The guesses that are worth a place in the round."""
+        budget = self._budget()
+        if self._predictor is None or budget < _LEAST_SECONDS:
+            return []
+        began_at = time.perf_counter()
+        known = self._ledger.known()
+        depth = self._speculation.depth
+        while True:
+            candidates = self._predictor.candidates(
+                step,
+                known=known,
+                depth=depth,
+                limit=max(self._speculation.width, depth),
+                seconds=budget - (time.perf_counter() - began_at),
+            )
+            certain = sum(candidate.probability >= CERTAIN for candidate in candidates)
+            if certain < depth or depth >= _MOST_STEPS:
+                break
+            depth = min(4 * depth, _MOST_STEPS)  # a simplex, or another set: see where it ends
+        new = [c for c in candidates if any(self._is_new(ask, c.repeat) for ask in c.step)]
+        prospects = [
+            Prospect(
+                candidate.probability,
+                sum(
+                    self._source.evaluations_of(ask)
+                    for ask in candidate.step
+                    if self._is_new(ask, candidate.repeat)
+                ),
+            )
+            for candidate in new
+        ]
+        picked = worthwhile(
+            prospects,
+            asked=asked,
+            times=self._tally.times,
+            width=self._speculation.width,
+            allowance=self._tally.allowance(self._speculation),
+        )
+        self._tally.predictor_seconds += time.perf_counter() - began_at
+        return [new[index] for index in picked]
+
+    def _is_new(self, ask: Ask, repeat: int) -> bool:
+        return len(self._ledger.line(ask.key)) <= repeat
+
+    def _near(self, ask: Ask) -> float | None:
+        """In tolerant mode: the value of a guess nearby, corrected by the surrogate."""
+        if self._speculation.mode != "tolerant" or self._predictor is None or ask.kind != VALUE:
             return None
-        future = futures.popleft()
-        if not futures:
-            del self._ahead[key]
-        return future
+        near: NDArray[Any] = np.asarray(ask.x)
+        best: tuple[float, Entry] | None = None
+        for entry in self._ledger.values_near():
+            if entry.ask.kind != VALUE or len(entry.candidate.step) > 1:
+                continue  # the differences of a finite difference are what it is about
+            if entry.ask.key == ask.key:
+                return None  # exact
+            distance = float(np.linalg.norm(np.asarray(entry.ask.x) - near))
+            if distance <= self._speculation.radius and (best is None or distance < best[0]):
+                best = (distance, entry)
+        if best is None:
+            return None
+        distance, entry = best
+        if not self._is_confirmed(entry.ask):
+            return None
+        future: Future[Any] | None = self._ledger.take(entry.ask.key)
+        assert future is not None
+        value = float(future.result())
+        corrected = value + self._predictor.difference(entry.ask.x, ask.x)
+        self._tally.tolerated(distance)
+        self._consumed(ask, corrected)
+        return corrected

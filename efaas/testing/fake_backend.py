@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
@@ -10,7 +11,7 @@ import numpy as np
 
 from efaas.backends.protocol import Estimates, Evaluation, Outcome, Samples
 from efaas.backends.warm_cache import WarmCache
-from efaas.errors import CircuitTooWideError
+from efaas.errors import CircuitTooWideError, InputError
 from efaas.model.calibration import Calibration
 from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
@@ -19,8 +20,11 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.backends.experiment import Experiment
+    from efaas.clock import VirtualClock
 
 __all__ = ["FakeBackend"]
+
+_MOVING_A_CLOCK = threading.Lock()  # devices may share a clock, whose steps are not atomic
 
 
 def _noisy_sum(angles: NDArray[np.float64], seed: int) -> float:
@@ -32,10 +36,18 @@ class FakeBackend:
     """A backend whose values are ``value(angles, seed)``.
 
     It runs at once, or, with ``manual=True``, only when ``release`` is called, so that a test
-    decides what is in flight without waiting for anything.
+    decides what is in flight without waiting for anything. With a virtual clock it is a device
+    whose rounds take time: give the clock to the scheduler too, and timelines are in its seconds.
 
     Attributes:
         rounds: The number of points in each call of ``execute``, in order.
+
+    Example:
+        >>> from efaas.clock import VirtualClock
+        >>> clock = VirtualClock()
+        >>> device = FakeBackend(clock=clock, round_seconds=1.0, evaluation_seconds=0.2)
+        >>> device.execute([]), clock.now()
+        ([], 1.0)
     """
 
     def __init__(
@@ -47,6 +59,9 @@ class FakeBackend:
         manual: bool = False,
         error: Callable[[Evaluation], Exception | None] | None = None,
         round_error: Callable[[Sequence[Evaluation]], Exception | None] | None = None,
+        clock: VirtualClock | None = None,
+        round_seconds: float = 0.0,
+        evaluation_seconds: float = 0.0,
     ) -> None:
         """Make a backend.
 
@@ -58,7 +73,15 @@ class FakeBackend:
             manual: Whether ``execute`` waits for ``release``.
             error: The error of one evaluation, or None where it succeeds.
             round_error: An error that ends a whole round, or None.
+            clock: Moved forward by the time that each round takes, whether it succeeds or not.
+                Devices that share a clock take turns: it moves by the sum of their times.
+            round_seconds: Time of a round whatever is in it, in the clock's seconds.
+            evaluation_seconds: Time of one point, in the clock's seconds.
+
+        Raises:
+            InputError: Seconds are negative or not finite, or given without a clock.
         """
+        _check_seconds(clock, round_seconds=round_seconds, evaluation_seconds=evaluation_seconds)
         self.name = name
         self.num_qubits = num_qubits
         self.cache = WarmCache()
@@ -68,6 +91,9 @@ class FakeBackend:
         self._round_error = round_error
         self._turns = threading.Semaphore(0) if manual else None
         self._arrivals = threading.Semaphore(0)
+        self._clock = clock
+        self._round_seconds = round_seconds
+        self._evaluation_seconds = evaluation_seconds
 
     def calibration(self) -> Calibration:
         """A calibration without a date."""
@@ -88,16 +114,20 @@ class FakeBackend:
             depth=1,
             two_qubit_gates=0,
             layout=tuple(range(experiment.num_qubits)),
-            seconds=0.0,
+            seconds=self._evaluation_seconds,
             is_warm=is_warm,
         )
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
         """The values, once released."""
-        self.rounds.append(sum(len(evaluation.seeds) for evaluation in evaluations))
+        points = sum(len(evaluation.seeds) for evaluation in evaluations)
+        self.rounds.append(points)
         self._arrivals.release()
         if self._turns is not None:
             self._turns.acquire()
+        if self._clock is not None:
+            with _MOVING_A_CLOCK:
+                self._clock.advance(self._round_seconds + self._evaluation_seconds * points)
         failure = self._round_error(evaluations) if self._round_error else None
         if failure is not None:
             raise failure
@@ -131,7 +161,9 @@ class FakeBackend:
             self.profile(evaluation.experiment)
         except CircuitTooWideError as error:
             return error
-        usage = Usage(qpu_seconds=1e-3 * len(evaluation.seeds))
+        # Without a clock a point takes no time, but measured usage is never zero.
+        seconds = 1e-3 if self._clock is None else self._evaluation_seconds
+        usage = Usage(qpu_seconds=seconds * len(evaluation.seeds))
         return Outcome(self._answer(evaluation), usage, calibration_id="fake")
 
     def _answer(self, evaluation: Evaluation) -> Estimates | Samples:
@@ -162,3 +194,14 @@ class FakeBackend:
                 rows.append(bits)
             registers[name] = np.stack(rows)
         return Samples(registers, num_bits)
+
+
+def _check_seconds(clock: VirtualClock | None, **durations: float) -> None:
+    for name, seconds in durations.items():
+        if not (0.0 <= seconds < math.inf):
+            raise InputError(f"{name} must be finite and at least 0, got {seconds!r}")
+        if seconds and clock is None:
+            raise InputError(
+                f"{name}={seconds!r} needs a clock to move: pass clock=VirtualClock(), and the "
+                "same clock to the scheduler"
+            )

@@ -1,0 +1,250 @@
+"""How many rounds, evaluations and seconds speculation takes, method by method.
+
+Run it with ``make bench``, or ``python benchmarks/speculation_rounds.py [--quick]``. Every run is
+made twice in sessions of one seed, by ``efaas.minimize`` and by scipy alone; in exact mode the
+evaluated points, the callbacks and the result have to agree to the bit. The devices are simulated
+and their time is virtual; the predictor's time is real and added to it. The exit status is 1 if a
+target is missed or anything differs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import multiprocessing
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from importlib.metadata import version
+from statistics import mean, median
+from typing import Any
+
+import numpy as np
+import scipy.optimize
+import scipy.stats
+from problems import PROBLEMS
+from speculated_run import METHODS, WIDTH, Case, Compared, compared
+
+import efaas
+from efaas.testing import FakeBackend
+
+NOISES = (0.0, 0.005, 0.02)
+QUEUED = (1.0, 0.05)  # a round's overhead is that of 20 evaluations
+TIMED = (1.0, 0.2)
+GRADIENTS = ("BFGS", "L-BFGS-B", "CG", "TNC", "trust-constr")
+# Rounds over evaluations, and further evaluations over evaluations, both at most.
+TARGETS: dict[str, tuple[float, float]] = {
+    "Nelder-Mead": (0.25, 1.0),
+    "Powell": (0.27, 0.5),
+    "COBYLA": (0.67, 0.4),
+    "COBYQA": (0.60, 0.2),
+    **dict.fromkeys(GRADIENTS, (0.13, 0.4)),  # with 16 parameters or more
+    "SLSQP": (0.27, 1.0),
+    "SPSA": (0.5, 0.0),
+    "Rotosolve": (0.34, 0.0),
+    "Rotosolve, pairs": (0.12, 0.0),
+    "COBYLA, tolerant": (0.35, float("inf")),
+    "COBYQA, tolerant": (0.40, float("inf")),
+}
+FEW_PARAMETERS = 0.17  # allowed to the gradient methods with 6 parameters
+TOLERANT = ("COBYLA", "COBYQA")
+SIGNIFICANCE = 0.05
+OVERHEAD = 1.5  # times scipy's time, without speculation
+Mapped = Callable[[Iterable[Case]], Iterable[Compared]]
+
+
+class Verdict:
+    """Remembers whether every target holds."""
+
+    def __init__(self) -> None:
+        self.holds = True
+
+    def __call__(self, holds: bool) -> str:
+        """How to print it."""
+        self.holds &= bool(holds)
+        return "yes" if holds else "NO"
+
+
+def row(first: str, *cells: str) -> None:
+    print(f"{first:<18}" + "".join(f"{cell:>15}" for cell in cells), flush=True)
+
+
+def suits(method: str, problem: str) -> bool:
+    """Rotosolve is for parameters that enter one gate each."""
+    return not (method.startswith("Rotosolve") and problem == "qaoa3")
+
+
+def rounds_table(run: Mapped, verdict: Verdict, *, seeds: int, is_quick: bool) -> None:
+    problems = ["h2"] if is_quick else list(PROBLEMS)
+    noises = NOISES[1:2] if is_quick else NOISES
+    cases = [
+        Case(method, problem, noise, seed, *QUEUED)
+        for problem in problems
+        for method in METHODS
+        for noise in noises
+        for seed in range(seeds)
+        if suits(method, problem)
+    ]
+    found = list(run(cases))
+    print(f"\nROUNDS / EVALUATIONS (WASTE), at most {WIDTH} steps a round; means over", end=" ")
+    print(f"{len(noises)} noise(s) x {seeds} seed(s)")
+    row("", *problems, "all", "at most", "holds")
+    for method in METHODS:
+        of_method = [it for it in found if it.case.method == method]
+        cells = []
+        for problem in problems:
+            here = [it for it in of_method if it.case.problem == problem]
+            cells.append(rounds_and_waste(here) if here else "-")
+        limit, waste = TARGETS[method]
+        allowed = f"{limit:.2f}" + (f" ({waste:.2f})" if np.isfinite(waste) else "")
+        ok = verdict(meets_target(method, of_method))
+        row(method, *cells, rounds_and_waste(of_method), allowed, ok)
+    print(f"{', '.join(GRADIENTS)}: {FEW_PARAMETERS} with 6 parameters")
+    tell_differences(found, verdict)
+
+
+def rounds_and_waste(found: Sequence[Compared]) -> str:
+    return f"{mean(it.ratio for it in found):.3f} ({mean(it.waste for it in found):.2f})"
+
+
+def meets_target(method: str, found: Sequence[Compared]) -> bool:
+    limit, waste = TARGETS[method]
+    if mean(it.waste for it in found) > waste:
+        return False
+    if method not in GRADIENTS:
+        return mean(it.ratio for it in found) <= limit
+    for problem in {it.case.problem for it in found}:
+        here = mean(it.ratio for it in found if it.case.problem == problem)
+        many = PROBLEMS[problem].num_parameters >= 16
+        if here > (limit if many else FEW_PARAMETERS):
+            return False
+    return True
+
+
+def tell_differences(found: Iterable[Compared], verdict: Verdict) -> None:
+    """Whether the results are scipy's, and the reports the device's."""
+    different = [it for it in found if it.differences]
+    for it in different[:10]:
+        where = f"{it.case.method}, {it.case.problem}, noise {it.case.noise}, seed {it.case.seed}"
+        print(f"  DIFFERS: {where}: {'; '.join(it.differences)}")
+    print(f"Exact runs equal scipy's to the bit, counts the device's: {verdict(not different)}")
+
+
+def times_table(run: Mapped, verdict: Verdict, *, seeds: int) -> None:
+    cases = [Case(method, "h2", 0.005, seed, *TIMED) for method in METHODS for seed in range(seeds)]
+    found = list(run(cases))
+    print(f"\nSECONDS TO THE SAME RESULT: H2, noise 0.005, a round {TIMED[0]} s and", end=" ")
+    print(f"{TIMED[1]} s an evaluation; means over {seeds} seed(s)")
+    row(
+        "", "scipy", "its workers", "efaas", "(predictor)", "scipy / efaas", "workers / e.", "holds"
+    )
+    for method in methods:
+        here = [it for it in found if it.case.method == method]
+        ours, theirs = mean(it.seconds for it in here), mean(it.sequential_seconds for it in here)
+        mapped = [it.mapped_seconds for it in here if it.mapped_seconds is not None]
+        row(
+            method,
+            f"{theirs:.0f}",
+            f"{mean(mapped):.0f}" if mapped else "-",
+            f"{ours:.0f}",
+            f"{mean(it.predictor_seconds for it in here):.1f}",
+            f"{theirs / ours:.2f}",
+            f"{mean(mapped) / ours:.2f}" if mapped else "-",
+            verdict(ours < theirs),
+        )
+    tell_differences(found, verdict)
+
+
+def tolerant_table(run: Mapped, verdict: Verdict, *, seeds: int) -> None:
+    cases = [
+        Case(f"{method}, tolerant", "h2", 0.005, seed, *QUEUED)
+        for method in reversed(TOLERANT)
+        for seed in range(seeds)
+    ]
+    found = list(run(cases))
+    print("\nTOLERANT MODE: exact energies at the end over the ground state's, H2, noise", end=" ")
+    print(f"0.005, {seeds} seeds, paired with scipy's from the same start.")
+    print(
+        "Wilcoxon's signed-rank test, one-sided (efaas ends higher), fails below p =", SIGNIFICANCE
+    )
+    row("", "rounds", "efaas median", "scipy median", "efaas mean", "scipy mean", "p", "holds")
+    for method in TOLERANT:
+        here = [it for it in found if it.case.method == f"{method}, tolerant"]
+        ours = np.array([it.energy for it in here])
+        theirs = np.array([it.sequential_energy for it in here])
+        p = 1.0  # where not one differs
+        if (ours != theirs).any():
+            p = float(scipy.stats.wilcoxon(ours, theirs, alternative="greater").pvalue)
+        energies = [f"{f(e):.4f}" for f in (np.median, np.mean) for e in (ours, theirs)]
+        holds = verdict(p >= SIGNIFICANCE)
+        row(method, f"{mean(it.ratio for it in here):.3f}", *energies, f"{p:.3f}", holds)
+
+
+def overhead_table(verdict: Verdict, *, repetitions: int) -> None:
+    from problems import ising
+
+    circuit, observable = ising(4, reps=1)
+    plain = {"Nelder-Mead": {"maxfev": 500}, "L-BFGS-B": {"maxfun": 500}, "Powell": {"maxfev": 500}}
+    start = np.linspace(-1.0, 1.0, 16)
+    print("\nWITHOUT SPECULATION, 500 evaluations that take no time: efaas / scipy, medians of")
+    print(f"{repetitions} interleaved runs")
+    row("", "function", "objective", "at most", "holds")
+    with efaas.EFSession(
+        FakeBackend(value=lambda angles, seed: instant(angles)), seed=1
+    ) as session:
+        energy = session.objective(circuit, observable, shots=None)
+        for method, options in plain.items():
+            ratios = []
+            for fun in (instant, energy):
+                ours = partial(efaas.minimize, speculation="off")
+                pairs = [
+                    tuple(
+                        seconds_of(partial(f, fun, start, method=method, options=options))
+                        for f in (ours, scipy.optimize.minimize)
+                    )
+                    for _ in range(repetitions)
+                ]
+                ratios.append(median(one / other for one, other in pairs))
+            shown = [f"{ratio:.2f}" for ratio in ratios]
+            row(method, *shown, f"{OVERHEAD:.2f}", verdict(max(ratios) <= OVERHEAD))
+
+
+def instant(x: Any) -> float:
+    return float(np.sum(x * x * (1.0 + 0.1 * np.sin(5.0 * x))))
+
+
+def seconds_of(call: Callable[[], Any]) -> float:
+    started = time.perf_counter()
+    call()
+    return time.perf_counter() - started
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="What speculation takes and saves.")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
+    is_quick = parser.parse_args().quick
+    versions = [f"{name} {version(name)}" for name in ("scipy", "numpy")]
+    print(f"efaas {efaas.__version__}, Python {platform.python_version()},", ", ".join(versions))
+    verdict = Verdict()
+    started = time.perf_counter()
+    overhead_table(verdict, repetitions=5 if is_quick else 15)
+    # The runs share the cores, and small matrices gain nothing from several.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(os.cpu_count()) as pool:
+
+        def run(cases: Iterable[Case]) -> Iterable[Compared]:
+            return pool.imap_unordered(compared, cases)
+
+        rounds_table(run, verdict, seeds=1, is_quick=is_quick)
+        times_table(run, verdict, seeds=1, is_quick=is_quick)
+        tolerant_table(run, verdict, seeds=3 if is_quick else 30)
+    print(f"\n{time.perf_counter() - started:.0f} s. Every target holds:", end=" ")
+    print("yes" if verdict.holds else "NO")
+    return 0 if verdict.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,73 @@
+"""Running an optimizer on an objective in rounds, from the first ask to the report."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from scipy.optimize import OptimizeResult
+
+from efaas.optimize.limits import INTERRUPTED, LIMIT_REACHED, Limits, Stopped
+from efaas.optimize.oracle import oracle_for
+from efaas.optimize.predictor import Predictor
+from efaas.optimize.rounds import RoundedObjective
+
+if TYPE_CHECKING:
+    from efaas.optimize.asks import Asked, Start
+    from efaas.optimize.sources import Source
+    from efaas.optimize.speculation import Speculation
+
+__all__ = ["drive"]
+
+
+def drive(
+    run: Callable[[Asked], Any],
+    source: Source,
+    speculation: Speculation,
+    *,
+    start: Start | None,
+    limits: Limits,
+    shots: int | None = None,
+    notes: tuple[str, ...] = (),
+) -> Any:
+    """What ``run`` returns, with its report as ``result.speculation``.
+
+    Args:
+        run: The real run of the optimizer.
+        source: Where answers come from; closed at the end.
+        speculation: How much to guess.
+        start: Runs a copy of the optimizer; None to guess nothing.
+        limits: When to stop early.
+        shots: Shots of each measurement setting of an evaluation.
+        notes: For the report.
+
+    Returns:
+        The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
+    """
+    oracle = predictor = None
+    if start is not None and speculation.mode != "off":
+        oracle = oracle_for(start)
+        predictor = Predictor(oracle, seed=speculation.seed)
+    asked = RoundedObjective(source, speculation, predictor=predictor, limits=limits, shots=shots)
+    try:
+        try:
+            result = run(asked)
+        except Stopped as stopped:
+            result = asked.stopped(LIMIT_REACHED, str(stopped))
+        except KeyboardInterrupt:
+            if asked.best is None:
+                raise
+            result = asked.stopped(INTERRUPTED, "interrupted (Ctrl-C)")
+        if asked.has_tolerated and isinstance(result, OptimizeResult):
+            result["fun"] = asked.exact_value(result["x"])
+    finally:
+        broken = "" if oracle is None else oracle.broken
+        asked.close()
+        source.close()
+        if oracle is not None:
+            oracle.close()
+    if isinstance(result, OptimizeResult):
+        if broken:
+            notes = (*notes, f"guessing ended early: {broken}")
+        result["speculation"] = asked.report(notes)
+    return result

@@ -1,0 +1,425 @@
+"""The predictor: which points the optimizer will probably ask for next, and how probably.
+
+It tells a copy of the optimizer a number of stories about the values to come, and counts which
+points the copy asks for in them. The stories come from a surrogate of the values so far; where a
+point is asked for whatever the story, it is certain.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter, deque
+from collections.abc import Hashable, Iterator, Mapping, Reversible, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+import numpy as np
+
+from efaas.optimize.asks import VALUE
+from efaas.optimize.kernels import Rbf, Trigonometric
+from efaas.optimize.scenarios import FrequencyDraw, PosteriorDraw, Scenario, Seen, as_point
+from efaas.optimize.surrogate import GaussianProcess
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from efaas.optimize.asks import Ask, Oracle, Step
+    from efaas.optimize.scenarios import Key
+
+__all__ = ["CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
+
+CERTAIN = "certain"
+"""The kind of guess that does not depend on values: three very different stories agree."""
+
+FREQUENCIES = "frequencies"
+"""The kind of guess made while there is too little data for a surrogate."""
+
+_PROBES = (0.05, 0.6, 0.95)
+"""First values of the stories that tell what is certain: among the best, middling, the worst."""
+
+_SCENARIOS = 32
+_FIRST_SCENARIOS = 8
+_FEWEST_VALUES = 3
+
+_REMEMBERED = 1024
+"""Asks whose answer is remembered, to know a repetition."""
+
+_BINS = (0.15, 0.35, 0.65, 0.9)
+"""Shares of paths between which hit rates are learned apart."""
+
+_PRIOR = 8.0
+"""How many settled guesses weigh as much as the share of paths itself."""
+
+_FADING = 0.98
+"""What a settled guess still weighs after the next one of its kind and share."""
+
+_Identity: TypeAlias = "tuple[tuple[Key, ...], int]"
+_T = TypeVar("_T", bound=Hashable)
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A step that the optimizer may ask for soon.
+
+    Attributes:
+        step: Its asks: one, or all points of a finite difference.
+        probability: That it is asked for, as far as learned.
+        depth: How many steps after the pending one, at the earliest.
+        kind: ``"certain"``, ``"trigonometric"``, ``"rbf"`` or ``"frequencies"``.
+        repeat: How often its points are asked for before that, from now on, the pending step
+            included: 0 for the next ask of a point that is not pending.
+        share: On how many of the paths it was, from 0 to 1: the probability before learning.
+    """
+
+    step: Step
+    probability: float
+    depth: int
+    kind: str
+    repeat: int = 0
+    share: float = 1.0
+
+
+class Predictor:
+    """Predicts an optimizer's asks from the answers it was given so far.
+
+    Given a seed it depends on the sequence of calls only, except where real time runs out.
+    """
+
+    def __init__(self, oracle: Oracle, *, seed: int = 0) -> None:
+        """Begin with no answers.
+
+        Args:
+            oracle: A copy of the optimizer; the predictor records the answers with it.
+            seed: Of the stories.
+        """
+        self._oracle = oracle
+        self._seed = seed
+        self._calls = 0
+        self._beliefs = [_Belief(Trigonometric()), _Belief(Rbf())]
+        self._queue: deque[tuple[NDArray[Any], float]] = deque(maxlen=256)
+        self._latest: dict[Key, float] = {}
+        self._absorbed: dict[tuple[Key, float], None] = {}
+        self._repeats = Counter[bool]()  # of a value asked again: was it the same?
+        self._best, self._worst = np.inf, -np.inf
+        self._moves = Counter[str]()  # how often a value was the best or the worst so far
+        self._returns_pair = False
+        self._shape: tuple[int, ...] = ()
+        self._was_certain = True
+        self._path_seconds = 0.0
+        self._refit_seconds = 0.0
+        self._calibration: dict[tuple[str, int], list[float]] = {}
+        self._rates: dict[str, tuple[int, int]] = {}
+
+    def observe(self, ask: Ask, answer: Any) -> None:
+        """Take note of what the real optimizer was given, in its order. Cheap.
+
+        Args:
+            ask: What it asked for.
+            answer: A value, an array of one, or the pair of value and gradient; for a gradient
+                ask anything.
+        """
+        self._oracle.record(ask, answer)
+        if ask.kind != VALUE:
+            return
+        self._returns_pair = isinstance(answer, tuple) and len(answer) == 2
+        value = _value_in(answer)
+        if value is None or np.iscomplexobj(ask.x):
+            return
+        self._shape = np.shape(answer[0] if self._returns_pair else answer)
+        if ask.key in self._latest:
+            self._repeats[self._latest[ask.key] == value] += 1
+        _remember(self._latest, ask.key, value)
+        self._enqueue(ask.key, ask.x, value)
+
+    def absorb(self, seconds: float) -> None:
+        """Fit the surrogates to what was observed, for at most that much real time."""
+        deadline = time.perf_counter() + seconds
+        while self._queue and time.perf_counter() < deadline:
+            x, value = self._queue.popleft()
+            self._count_move(value)
+            point = as_point(x)
+            for belief in self._beliefs:
+                belief.take(point, value)
+        for belief in sorted(self._beliefs, key=lambda belief: -belief.score):
+            began = time.perf_counter()
+            if belief.process.is_due and began + self._refit_seconds < deadline:
+                belief.process.refit(deadline - began)
+                self._refit_seconds = time.perf_counter() - began
+            elif belief.process.is_due:
+                self._refit_seconds *= 0.9  # a slow one once must not stop all that follow
+
+    def candidates(
+        self,
+        pending: Step,
+        *,
+        known: Mapping[Key, Any],
+        depth: int,
+        limit: int,
+        seconds: float,
+    ) -> list[Candidate]:
+        """The steps most worth evaluating beside the pending one, most probable first.
+
+        They are chosen together: each next one is the step that most paths would stop at if the
+        ones before it were evaluated.
+
+        Args:
+            pending: The step that the optimizer waits for.
+            known: By ``Ask.key``, the answer that the next ask of that point will be given (the
+                next after the pending one), where its evaluation is finished.
+            depth: How many steps beyond the pending one to look at most.
+            limit: Most candidates to return.
+            seconds: Real time to spend; where it does not suffice for three paths, none is
+                tried.
+
+        Returns:
+            At most ``limit`` candidates, none of them pending or known.
+        """
+        began = time.perf_counter()
+        if limit < 1 or depth < 1 or not pending:
+            return []
+        if not seconds > 3.0 * self._path_seconds:
+            self._path_seconds *= 0.95  # so that it is tried again some time
+            return []
+        deadline = began + seconds
+        self._calls += 1
+        for key in _newest(known, 256):
+            value = _value_in(known[key])
+            if key[0] == VALUE and value is not None and np.dtype(key[1]).kind != "c":
+                self._enqueue(key, np.frombuffer(key[3], dtype=key[1]).reshape(key[2]), value)
+        self.absorb(0.4 * seconds)
+        explorer = _Explorer(self._oracle, pending, depth, deadline)
+        certain, kind = self._explore(explorer, known, min(limit, depth))
+        if explorer.count:
+            seconds_each = explorer.seconds / explorer.count
+            self._path_seconds += 0.5 * (seconds_each - self._path_seconds)
+        choice = _chosen(explorer.paths, known, limit)
+        found = [
+            self._candidate(identity, share, step, at, CERTAIN if identity in certain else kind)
+            for identity, (share, step, at) in choice.items()
+        ]
+        return sorted(found, key=lambda candidate: (-candidate.probability, candidate.depth))
+
+    def settle(self, candidate: Candidate, is_hit: bool) -> None:
+        """Learn whether a candidate that was evaluated has been asked for."""
+        hits, misses = self._rates.get(candidate.kind, (0, 0))
+        self._rates[candidate.kind] = (hits + is_hit, misses + (not is_hit))
+        counts = self._calibration.setdefault(_bin(candidate.kind, candidate.share), [0.0, 0.0])
+        counts[0] = _FADING * counts[0] + is_hit
+        counts[1] = _FADING * counts[1] + 1.0
+
+    def hit_rates(self) -> Mapping[str, tuple[int, int]]:
+        """Hits and misses settled so far, per kind."""
+        return dict(self._rates)
+
+    def _enqueue(self, key: Key, x: NDArray[Any], value: float) -> None:
+        if (key, value) not in self._absorbed and np.isfinite(value):
+            _remember(self._absorbed, (key, value), None)
+            self._queue.append((x, value))
+
+    def _count_move(self, value: float) -> None:
+        if self._best <= self._worst:
+            self._moves["better" if value < self._best else "worse" * (value > self._worst)] += 1
+        self._best = min(self._best, value)
+        self._worst = max(self._worst, value)
+
+    def _explore(
+        self, explorer: _Explorer, known: Mapping[Key, Any], enough: int
+    ) -> tuple[frozenset[_Identity], str]:
+        """Walk the paths. Returns what is certain, and the kind of the others."""
+        belief = max(self._beliefs, key=lambda belief: belief.score)
+        is_fitted = len(belief.process) >= _FEWEST_VALUES
+        seen = self._seen(known, belief)
+        certain = None
+        if self._was_certain or not is_fitted:
+            probes = explorer.walk(self._probes(seen))
+            certain = _agreement(probes)
+            if len(certain) >= enough or not is_fitted:
+                explorer.paths = probes
+                self._was_certain = bool(certain)
+                return frozenset(certain), FREQUENCIES
+        scenarios = self._scenarios(seen, belief)
+        explorer.paths = explorer.walk(scenarios[:_FIRST_SCENARIOS])
+        if len(_agreement(explorer.paths)) < enough:
+            explorer.paths += explorer.walk(scenarios[_FIRST_SCENARIOS:])
+        if certain is None:
+            is_open = bool(_agreement(explorer.paths))
+            certain = _agreement(explorer.walk(self._probes(seen))) if is_open else []
+        self._was_certain = bool(certain)
+        return frozenset(certain), belief.process.kernel.name
+
+    def _seen(self, known: Mapping[Key, Any], belief: _Belief) -> Seen:
+        if self._repeats.total():
+            is_repeatable = not self._repeats[False]
+        else:
+            is_repeatable = belief.process.noise_ratio <= 1e-6
+        return Seen(known, self._latest, is_repeatable, self._returns_pair, self._shape)
+
+    def _probes(self, seen: Seen) -> list[Scenario]:
+        total = self._moves.total() + 3.0
+        shares = ((self._moves["better"] + 1.0) / total, (self._moves["worse"] + 1.0) / total)
+        best, worst = (self._best, self._worst) if self._best <= self._worst else (0.0, 0.0)
+        return [
+            Scenario(seen, FrequencyDraw(best, worst, shares, quantile, self._seed_of(index)))
+            for index, quantile in enumerate(_PROBES)
+        ]
+
+    def _scenarios(self, seen: Seen, belief: _Belief) -> list[Scenario]:
+        """Scenarios whose first values cover the posterior evenly, also by their first few."""
+        places = np.arange(_SCENARIOS).reshape(_FIRST_SCENARIOS, -1).T
+        order = np.roll(places, -(len(places) // 2), axis=0).ravel()
+        draws = [
+            PosteriorDraw(
+                belief.process,
+                (int(place) + 0.5) / _SCENARIOS,
+                self._seed_of(len(_PROBES) + index),
+                inflation=belief.inflation,
+            )
+            for index, place in enumerate(order)
+        ]
+        return [Scenario(seen, draw) for draw in draws]
+
+    def _seed_of(self, index: int) -> int:
+        return (self._seed * 1_000_003 + self._calls) * 64 + index
+
+    def _candidate(
+        self, identity: _Identity, share: float, step: Step, depth: int, kind: str
+    ) -> Candidate:
+        hits, total = self._calibration.get(_bin(kind, share), (0.0, 0.0))
+        probability = (_PRIOR * share + hits) / (_PRIOR + total)
+        return Candidate(step, probability, depth, kind, identity[1], share)
+
+
+class _Belief:
+    """A surrogate, and how well it has predicted so far."""
+
+    def __init__(self, kernel: Trigonometric | Rbf) -> None:
+        self.process = GaussianProcess(kernel)
+        self.score = 0.0
+        self._surprise = 1.0
+
+    @property
+    def inflation(self) -> float:
+        """By how much its errors exceed its own standard deviations; 1 at least."""
+        return float(np.clip(self._surprise, 1.0, 1e4) ** 0.5)
+
+    def take(self, x: NDArray[np.float64], value: float) -> None:
+        """Judge the prediction of a value, then learn the value."""
+        process = self.process
+        if len(process) >= 5 and x.shape == process.points.shape[1:]:
+            mean, deviation = process.predict(x)
+            total = max(float(np.hypot(deviation, process.noise)), 1e-150)
+            self._surprise += 0.1 * (min(((value - mean) / total) ** 2, 1e4) - self._surprise)
+            total *= self.inflation
+            density = -0.5 * min((value - mean) / total, 1e6) ** 2 - np.log(total)
+            self.score = 0.95 * self.score + max(float(density), -50.0)
+        process.add(x, value)
+
+
+class _Explorer:
+    """Walks paths of one pending step, as long as there is time."""
+
+    def __init__(self, oracle: Oracle, pending: Step, depth: int, deadline: float) -> None:
+        self._oracle = oracle
+        self._pending = _keys(pending)
+        self._depth = depth
+        self._deadline = deadline
+        self.paths: list[list[Step]] = []
+        self.count = 0
+        self.seconds = 0.0
+
+    def walk(self, scenarios: Sequence[Scenario]) -> list[list[Step]]:
+        """One path per scenario, as far as time suffices."""
+        began = time.perf_counter()
+        if not began < self._deadline:
+            return []
+        left = self._deadline - began
+        paths = self._oracle.paths(scenarios, self._depth + 1, seconds=left)
+        self.count += len(paths)
+        self.seconds += time.perf_counter() - began
+        return [path for path in paths if path and _keys(path[0]) == self._pending]
+
+
+def _agreement(paths: Sequence[Sequence[Step]]) -> list[_Identity]:
+    """The steps beyond the pending one that all paths have in common; none below three paths."""
+    common: list[_Identity] = []
+    if len(paths) < 3:
+        return common
+    asked = Counter(_keys(paths[0][0]))
+    for steps in islice(zip(*paths, strict=False), 1, None):
+        keys = _keys(steps[0])
+        if any(_keys(step) != keys for step in steps[1:]):
+            break
+        common.append((keys, asked[keys[0]]))
+        asked.update(keys)
+    return common
+
+
+def _keys(step: Step) -> tuple[Key, ...]:
+    return tuple(ask.key for ask in step)
+
+
+def _chosen(
+    paths: Sequence[Sequence[Step]], known: Mapping[Key, Any], limit: int
+) -> dict[_Identity, tuple[float, Step, int]]:
+    """The steps worth evaluating, each with its share of the paths, and its least depth."""
+    rows = [list(_unknown(path, known)) for path in paths]
+    shares = Counter(identity for row in rows for identity, _, _ in row)
+    fewest = 2 if len(paths) >= 6 else 1  # what one of many paths asks for follows its value
+    chosen: dict[_Identity, tuple[float, Step, int]] = {}
+    at = [0] * len(rows)
+    while len(chosen) < limit:
+        gains = Counter[_Identity]()
+        where: dict[_Identity, tuple[Step, int]] = {}
+        for index, row in enumerate(rows):
+            while at[index] < len(row) and row[at[index]][0] in chosen:
+                at[index] += 1
+            if at[index] < len(row):
+                identity, step, depth = row[at[index]]
+                gains[identity] += 1
+                if identity not in where or depth < where[identity][1]:
+                    where[identity] = (step, depth)
+        best = max(gains, key=lambda identity: (gains[identity], shares[identity]), default=None)
+        if best is None or gains[best] < fewest:
+            break
+        chosen[best] = (shares[best] / len(rows), *where[best])
+    return chosen
+
+
+def _unknown(
+    path: Sequence[Step], known: Mapping[Key, Any]
+) -> Iterator[tuple[_Identity, Step, int]]:
+    """The steps beyond the pending one that would have to be evaluated, with their depths."""
+    pending = Counter(ask.key for ask in path[0])
+    asked = Counter(pending)
+    for depth, step in enumerate(path[1:], 1):
+        repeats = {asked[ask.key] for ask in step}
+        asked.update(ask.key for ask in step)
+        is_known = all(a.key in known and asked[a.key] == pending[a.key] + 1 for a in step)
+        if len(repeats) == 1 and not is_known:
+            yield (_keys(step), repeats.pop()), step, depth
+
+
+def _bin(kind: str, share: float) -> tuple[str, int]:
+    return kind, sum(share > edge for edge in _BINS)
+
+
+def _value_in(answer: Any) -> float | None:
+    """The value of an answer to a value ask; None where it is no single real number."""
+    if isinstance(answer, tuple) and len(answer) == 2:
+        answer = answer[0]
+    array = np.asarray(answer)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        return None
+    return float(array.item())
+
+
+def _newest(known: Mapping[Key, Any], most: int) -> list[Key]:
+    """The keys put in last, where the mapping can say; bounded, for it may be long."""
+    return list(islice(reversed(known) if isinstance(known, Reversible) else known, most))[::-1]
+
+
+def _remember(memory: dict[_T, Any], key: _T, value: Any) -> None:
+    memory[key] = value
+    if len(memory) > _REMEMBERED:
+        del memory[next(iter(memory))]

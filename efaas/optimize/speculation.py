@@ -1,0 +1,101 @@
+"""What a user says about speculation: whether, how far, and at what price."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from efaas.errors import OptimizerError
+
+__all__ = ["OFF", "Speculation", "as_speculation"]
+
+_MODES = ("off", "exact", "tolerant")
+
+
+@dataclass(frozen=True, slots=True)
+class Speculation:
+    """How an optimizer's next steps are evaluated while the present one is in flight.
+
+    Attributes:
+        mode: ``"exact"``: a guess is used only if it is the very point that the optimizer asks
+            for, so that the result is scipy's to the bit. ``"off"``: only what the optimizer asks
+            for is evaluated. ``"tolerant"``: a guess within ``radius`` is used too, its value
+            corrected by the surrogate; the result is then close to scipy's, not equal.
+        width: Most steps of the optimizer in one round, the present one included; all points of a
+            finite difference are one step, and what is certain to be asked for does not count.
+        depth: How many steps ahead guesses reach.
+        extra_shots: Most shots spent on guesses that turn out wrong, as a fraction of those that
+            the optimizer asked for.
+        qpu_seconds: Most QPU seconds spent on guesses that turn out wrong, or None for no bound.
+        predictor_share: The predictor's share of a round's time.
+        workers: For a plain function: how many threads call it; ``width`` by default.
+        radius: In tolerant mode, the largest distance of a guess that is used (2-norm, in the
+            parameters' unit).
+        seed: Of the predictor. It decides what is guessed, never what comes out.
+    """
+
+    mode: str = "exact"
+    width: int = 8
+    depth: int = 8
+    extra_shots: float = 1.0
+    qpu_seconds: float | None = None
+    predictor_share: float = 0.1
+    workers: int | None = None
+    radius: float = 0.01
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in _MODES:
+            expected = ", ".join(map(repr, _MODES))
+            raise OptimizerError(f"Speculation.mode is one of {expected}; got {self.mode!r}")
+        for name in ("width", "depth"):
+            _require_count(name, getattr(self, name))
+        if self.workers is not None:
+            _require_count("workers", self.workers)
+        for name in ("extra_shots", "predictor_share", "radius", "qpu_seconds"):
+            value = getattr(self, name)
+            if value is None and name == "qpu_seconds":
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or math.isnan(value) or value < 0:
+                raise OptimizerError(
+                    f"Speculation.{name} is a number that is not negative; got {value!r}"
+                )
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise OptimizerError(
+                f"Speculation.seed is a whole number that is not negative; got {self.seed!r}"
+            )
+
+
+def as_speculation(given: Any, *, default: Speculation) -> Speculation:
+    """What a ``speculation=`` argument means.
+
+    Args:
+        given: None for the default, True or False, a mode's name, or a ``Speculation``.
+        default: What None means.
+
+    Raises:
+        OptimizerError: It is none of these.
+    """
+    if given is None:
+        return default
+    if isinstance(given, Speculation):
+        return given
+    if isinstance(given, bool):
+        return Speculation() if given else OFF
+    if isinstance(given, str):
+        return Speculation(mode=given)
+    raise OptimizerError(
+        "speculation is None, True, False, 'off', 'exact', 'tolerant' or an "
+        f"efaas.Speculation; got {given!r}"
+    )
+
+
+def _require_count(name: str, value: Any) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise OptimizerError(f"Speculation.{name} is a whole number of 1 or more; got {value!r}")
+
+
+OFF = Speculation(mode="off")
+"""No guess at all."""

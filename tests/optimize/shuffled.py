@@ -1,0 +1,148 @@
+"""An objective without a session, whose evaluations finish in any order that a test likes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from typing import Any
+
+import numpy as np
+
+from efaas.model.job import JobSnapshot, JobState, Timeline, Usage
+from efaas.optimize.asks import Ask, AskKey
+
+
+class ShuffledObjective:
+    """Answers asks by ``answer(ask, occurrence)``, in rounds on a clock of its own.
+
+    Nothing runs until somebody waits: then evaluations finish in a random order until the one
+    that is waited for is there. It keeps books on what a session promises: the n-th committed ask
+    of a point has the n-th answer, and a guess has the occurrence that it will be asked as.
+
+    Attributes:
+        asked: Everything that was committed, in order.
+    """
+
+    def __init__(
+        self,
+        answer: Callable[[Ask, int], Any],
+        num_parameters: int,
+        *,
+        seed: int = 0,
+        overhead: float = 20.0,
+        each: float = 1.0,
+        shots: int | None = 100,
+    ) -> None:
+        self.num_parameters = num_parameters
+        self.shots = shots
+        self.asked: list[AskKey] = []
+        self.rounds = 0
+        self.ran = 0
+        self._answer = answer
+        self._random = np.random.default_rng(seed)
+        self._counts: Counter[AskKey] = Counter()
+        self._pending: list[tuple[_Future, Ask, int]] = []
+        self._now = 0.0
+        self._overhead = overhead
+        self._each = each
+
+    def __call__(self, x: Any) -> Any:
+        """What plain scipy calls."""
+        ask = Ask(x)
+        return self._answer(ask, self._commit(ask))
+
+    def gradient_at(self, x: Any) -> Any:
+        """What plain scipy calls as ``jac``."""
+        ask = Ask(x, "gradient")
+        return self._answer(ask, self._commit(ask))
+
+    def submit_round(
+        self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Any]] = ()
+    ) -> tuple[list[Future[Any]], list[_Guess]]:
+        began_at, self.rounds = self._now, self.rounds + 1
+        self._now += self._overhead + self._each * (len(asked) + len(guessed))
+        futures: list[Future[Any]] = [
+            self._begin(ask, self._commit(ask), began_at) for ask in asked
+        ]
+        guesses: list[_Guess] = []
+        for ask, after in guessed:
+            occurrence = self._counts[ask.key] + 1 if after is None else after.occurrence + 1
+            guesses.append(_Guess(self, ask, occurrence, self._begin(ask, occurrence, began_at)))
+        return futures, guesses
+
+    def evaluations_of(self, ask: Ask) -> int:
+        return 1
+
+    def commit_guess(self, guess: _Guess) -> bool:
+        if self._counts[guess.ask.key] + 1 != guess.occurrence:
+            return False
+        self._commit(guess.ask)
+        return True
+
+    def run_until(self, future: _Future) -> None:
+        while not future.done():
+            chosen = int(self._random.integers(len(self._pending)))
+            other, ask, occurrence = self._pending.pop(chosen)
+            if not other.set_running_or_notify_cancel():
+                continue
+            self.ran += 1
+            try:
+                other.set_result(self._answer(ask, occurrence))
+            except Exception as error:
+                other.set_exception(error)
+
+    def _commit(self, ask: Ask) -> int:
+        self._counts[ask.key] += 1
+        self.asked.append(ask.key)
+        return self._counts[ask.key]
+
+    def _begin(self, ask: Ask, occurrence: int, began_at: float) -> _Future:
+        timeline = Timeline(began_at, began_at, began_at, began_at, self._now)
+        job = JobSnapshot(
+            id=len(self.asked) * 10_000 + len(self._pending),
+            state=JobState.DONE,
+            backend="shuffled",
+            calibration_id=None,
+            speculative=False,
+            loop_id=None,
+            attempts=(),
+            timeline=timeline,
+            usage=Usage(qpu_seconds=self._each),
+        )
+        future = _Future(self, job)
+        self._pending.append((future, ask, occurrence))
+        return future
+
+
+class _Future(Future[Any]):
+    def __init__(self, objective: ShuffledObjective, job: JobSnapshot) -> None:
+        super().__init__()
+        self._objective = objective
+        self.job = job
+
+    def result(self, timeout: float | None = None) -> Any:
+        if not self.cancelled():
+            self._objective.run_until(self)
+        return super().result(timeout)
+
+
+class _Guess:
+    def __init__(
+        self, objective: ShuffledObjective, ask: Ask, occurrence: int, future: _Future
+    ) -> None:
+        self.ask = ask
+        self.occurrence = occurrence
+        self.future = future
+        self._objective = objective
+
+    @property
+    def usage(self) -> Usage | None:
+        done = self.future.done() and not self.future.cancelled()
+        return self.future.job.usage if done else None
+
+    def confirm(self) -> bool:
+        return self._objective.commit_guess(self)
+
+    def withdraw(self) -> None:
+        self.future.cancel()
