@@ -3,12 +3,13 @@
 Run it with ``python benchmarks/oracle_cost.py [--quick]``. Each optimizer runs on a chain of
 Rosenbrock's valleys; copies of it that know 50, 250 and 1,000 evaluations are asked in turns for
 paths of four steps. ``replay`` runs the optimizer again, ``mirror`` forks it in a helper process,
-and ``adaptive`` chooses between them, which is what efaas does. Times a path are the least of several, so
-that other work on the machine does not count; the growth exponent is the slope of log(seconds)
-over log(evaluations) between the last two counts.
+and ``adaptive`` chooses between them, which is what efaas does. Times a path are the least of
+several, so that other work on the machine does not count; the growth exponent is the slope of
+log(seconds) over log(evaluations) between the last two counts.
 
-The target: after four times the evaluations a path of the adaptive oracle costs no more than it
-did, or than a mirror's did. The exit status is 1 if one does.
+The target: after four times the evaluations a path of the adaptive oracle costs at most 1.5 times
+what it did, or what a mirror's did, and 5 ms. The exit status is 1 if one costs more, or if there
+is none. Where the optimizer itself is too slow to come so far, nothing is claimed.
 """
 
 from __future__ import annotations
@@ -53,8 +54,8 @@ MOST_SECONDS = 6.0
 
 REPETITIONS = 7
 MOST_GROWTH = 1.5
-SLACK_SECONDS = 1e-3
-"""How much a fork of some milliseconds varies."""
+SLACK_SECONDS = 5e-3
+"""How much paths vary: BLAS starts its threads anew in a fork whose steps come to need them."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,13 @@ class Copies:
 
     Attributes:
         count: The evaluations that they are to know.
+        is_reached: Whether the real run came so far.
         seconds: What the paths that were asked for took, each by its oracle.
     """
 
     def __init__(self, run: Run, count: int) -> None:
         self.count = count
+        self.is_reached = False
         self.replay = ReplayOracle(run)
         self.mirror = MirrorOracle(run)
         self.adaptive = AdaptiveOracle(run)
@@ -189,6 +192,7 @@ def measured(run: Run) -> list[Copies]:
     evaluations = RealRun(run, every).evaluations
     reached = [copies for copies in every if copies.count <= evaluations]
     for copies in reached:
+        copies.is_reached = True
         copies.settle()
     for _ in range(REPETITIONS):
         for name in NAMES:
@@ -238,10 +242,10 @@ def main() -> int:
             early, late = every[-2:]
             then = max(early.least("adaptive"), early.least("mirror"))
             now = late.least("adaptive")
-            is_measured = not math.isnan(then + now)
-            holds = not is_measured or now <= MOST_GROWTH * then + SLACK_SECONDS
+            # No path at all is no pass: comparisons with what is not a number fail.
+            holds = now <= MOST_GROWTH * then + SLACK_SECONDS or not late.is_reached
             every_one_holds &= holds
-            verdict = ("yes" if holds else "NO") if is_measured else "-"
+            verdict = ("yes" if holds else "NO") if late.is_reached else "-"
             print(row.format(method, parameters, *cells, verdict), flush=True)
             for copies in every:
                 copies.close()

@@ -19,7 +19,7 @@ def test_the_public_names_are_these() -> None:
         "EfaasError",
         "Objective",
         "QuantumFuture",
-    "Speculation",
+        "Speculation",
         "SpeculationReport",
         "__version__",
         "backends",

@@ -205,6 +205,7 @@ class _Mirror:
                 reads, writes = os.pipe()
                 pid = os.fork()
                 if pid == 0:
+                    gc.disable()  # it would copy the pages that it looks at
                     # Its end if it is late: nobody has to watch it, whatever it is doing.
                     signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 1e-4))
                     self._path_fd = writes

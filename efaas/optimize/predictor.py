@@ -252,7 +252,7 @@ class Predictor:
         if self._repeats.total():
             is_repeatable = not self._repeats[False]
         else:
-            is_repeatable = belief.process.noise_ratio <= 1e-6
+            is_repeatable = belief.process.is_noiseless
         return Seen(known, self._latest, is_repeatable, self._returns_pair, self._shape)
 
     def _probes(self, seen: Seen) -> list[Scenario]:

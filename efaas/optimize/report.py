@@ -43,7 +43,7 @@ class SpeculationReport:
             whatever the pending values are, ``"trigonometric"`` and ``"rbf"`` by the surrogate's
             kernel, ``"frequencies"`` while there were too few values for one.
         seconds: Time that the optimizer waited, in seconds of the session's clock.
-        sequential_seconds: What the same evaluations would have taken in rounds of one step.
+        sequential_seconds: What the same run would have taken one value or gradient a round.
         predictor_seconds: Real time spent on predicting.
         mode: ``"off"``, ``"exact"`` or ``"tolerant"``.
         tolerated: Values that were taken from a guess nearby; 0 in exact mode.
@@ -83,7 +83,7 @@ class SpeculationReport:
 
     @property
     def saved_seconds(self) -> float:
-        """Waiting that was saved against rounds of one step each, the predictor's time paid."""
+        """What was saved against one value or gradient a round, the predictor's time paid."""
         return self.sequential_seconds - self.seconds - self.predictor_seconds
 
     def rows(self) -> list[tuple[str, str]]:
@@ -107,7 +107,7 @@ class SpeculationReport:
         if self.sequential_seconds:
             rows += [
                 ("waited", f"{self.seconds:.3g} s"),
-                ("one step a round", f"{self.sequential_seconds:.3g} s"),
+                ("one at a time", f"{self.sequential_seconds:.3g} s"),
                 ("predictor", f"{self.predictor_seconds:.3g} s"),
             ]
         if self.tolerated:

@@ -109,6 +109,12 @@ class RoundedObjective:
             self._ensure(tuple(asks))
         return map(fn, rows)
 
+    def ahead(self, points: Iterable[Any]) -> None:
+        """Evaluate in one round what will be asked for next, each point once, in any order."""
+        asks = tuple([Ask(point) for point in points])
+        if asks:
+            self._ensure(asks)
+
     @property
     def has_tolerated(self) -> bool:
         """Whether some value was taken from a guess nearby."""
@@ -182,8 +188,6 @@ class RoundedObjective:
         missing = [ask for ask in step if not self._is_confirmed(ask)]
         if missing:
             self._launch(step, missing)
-        else:
-            self._tally.step_served()
 
     def _is_confirmed(self, ask: Ask) -> bool:
         entry = self._ledger.confirm(ask)
@@ -242,10 +246,12 @@ class RoundedObjective:
 
     def _budget(self) -> float:
         """Real seconds that the predictor may use now."""
-        seconds = self._tally.round_seconds
-        if seconds is None:
+        times, seconds = self._tally.times, self._tally.round_seconds
+        if times is None or seconds is None:
             return _FIRST_SECONDS
-        return self._speculation.predictor_share * seconds
+        # Without idle places a guess that comes true saves a round's overhead, and no more.
+        saved = seconds if times.idle else min(seconds, times.overhead_seconds)
+        return self._speculation.predictor_share * saved
 
     def _chosen(self, step: Step, asked: int) -> list[Candidate]:
         """The guesses that are worth a place in the round."""

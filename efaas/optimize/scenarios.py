@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 
 from efaas.optimize.asks import GRADIENT
+from efaas.optimize.kernels import times
 from efaas.optimize.surrogate import ALIKE
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ class PosteriorDraw:
     """A sample function of a surrogate's posterior, drawn point by point, plus shot noise.
 
     Each new point's value is conditioned on the data and on the values that this draw already
-    gave, so the path sees one function. Between points closer than the surrogate can tell apart
-    it differs by the mean's slope, without noise of its own: finite differences stay smooth.
+    gave, so the path sees one function. Where there is no noise, points closer than the surrogate
+    can tell apart differ by the mean's slope: finite differences stay smooth.
     """
 
     def __init__(
@@ -151,19 +152,19 @@ class PosteriorDraw:
             feature = kernel.features(x[None])[0]
             row = surrogate.row(feature)
             alike = kernel.row(self._features[:count], feature, surrogate.shape)
-        if count and alike.max() > ALIKE:
-            nearest = int(alike.argmax())
-            gap = kernel.difference(x, self._points[nearest])
-            if gap.any():
-                return self._answers[nearest] + self._rise(self._points[nearest], gap)
-        elif row.max() > ALIKE:
-            nearest = int(row.argmax())
-            gap = kernel.difference(x, surrogate.points[nearest])
-            if gap.any():
-                rise = self._rise(surrogate.points[nearest], gap)
-                return float(surrogate.values[nearest]) + rise
+        if surrogate.is_noiseless:
+            for kernels, points, values in (
+                (alike, self._points, self._answers),
+                (row, surrogate.points, surrogate.values),
+            ):
+                nearest = int(kernels.argmax()) if len(kernels) else -1
+                if nearest >= 0 and kernels[nearest] > ALIKE:
+                    gap = kernel.difference(x, points[nearest])
+                    if gap.any():
+                        return float(values[nearest]) + self._rise(points[nearest], gap)
+                    break
         white = surrogate.whiten(row)
-        local = self._inverse[:count, :count] @ (alike - self._white[:count] @ white)
+        local = times(self._inverse[:count, :count], alike - times(self._white[:count], white))
         mean = surrogate.mean_of(white)
         mean += surrogate.amplitude * float(local @ self._normals[:count])
         variance = max(1.0 - float(white @ white) - float(local @ local), 0.0)
@@ -226,7 +227,7 @@ class PosteriorDraw:
             self._normals = np.pad(self._normals, (0, more))
         self._white[index] = white
         self._features[index] = feature
-        self._inverse[index, :index] = -(local @ self._inverse[:index, :index]) / pivot
+        self._inverse[index, :index] = -times(self._inverse[:index, :index].T, local) / pivot
         self._inverse[index, index] = 1.0 / pivot
         self._normals[index] = latent / pivot
         self._points.append(x)

@@ -28,7 +28,8 @@ class Speculation:
         extra_shots: Most shots spent on guesses that turn out wrong, as a fraction of those that
             the optimizer asked for.
         qpu_seconds: Most QPU seconds spent on guesses that turn out wrong, or None for no bound.
-        predictor_share: The predictor's share of a round's time.
+        predictor_share: How much real time the predictor may take, as a fraction of what a hit
+            saves: a round's overhead, or a whole call of a plain function.
         workers: For a plain function: how many threads call it; ``width`` by default.
         radius: In tolerant mode, the largest distance of a guess that is used (2-norm, in the
             parameters' unit).

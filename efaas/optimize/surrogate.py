@@ -12,7 +12,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg.lapack import dtrtri, dtrtrs
+
+from efaas.optimize.kernels import inverse_factor, times
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,8 +46,15 @@ _NOISES = (
 _SHAPE_STEP = 2.0**0.5
 """Neighbouring shapes differ by this factor."""
 
+_OCTAVES = 2.0
+"""How far from the usual the shape is believed to lie, as a standard deviation. Without this belief
+values that are all noise would send the shape to where the kernel is noise itself, or constant."""
+
 _MOVES = ((0, -3), (0, -1), (0, 3), (0, 1), (1, 0), (-1, 0), (4, 0), (-4, 0))
 """Steps of the search, in steps of the shape and levels of the noise."""
+
+_FIT_POINTS = 128
+"""Most points, spread over those kept, that the search looks at."""
 
 _MOST = 1e100
 """Values beyond this are taken for infinite: their squares stay finite."""
@@ -74,8 +82,8 @@ class GaussianProcess:
         """
         self.kernel = kernel
         self.capacity = capacity
-        self.shape = 0.0
-        """The kernel's shape parameter; 0 until there are two points."""
+        self.shape = 1.0
+        """The kernel's shape parameter; a guess from the points until the first fit."""
         self.noise_ratio = _NOISES[8]
         """The noise's variance over the amplitude's."""
         self._count = 0
@@ -117,6 +125,11 @@ class GaussianProcess:
     def amplitude(self) -> float:
         """The standard deviation far from all points, without noise; in units of the values."""
         return self._amplitude
+
+    @property
+    def is_noiseless(self) -> bool:
+        """Whether what noise there is could as well be rounding, or the kernel's misfit."""
+        return self.noise_ratio <= 1e-6
 
     @property
     def noise(self) -> float:
@@ -169,8 +182,7 @@ class GaussianProcess:
         For whitened rows ``v``, ``w`` of two points the posterior covariance is
         ``amplitude^2 (k - v . w)``.
         """
-        white: NDArray[np.float64] = self._inverse[: self._count, : self._count] @ row
-        return white
+        return times(self._inverse[: self._count, : self._count], row)
 
     def mean_of(self, white: NDArray[np.float64]) -> float:
         """The posterior mean of the point whose whitened row this is."""
@@ -189,11 +201,10 @@ class GaussianProcess:
         if not count:
             return np.zeros_like(x, dtype=float)
         if self._weights is None:
-            self._weights = self._inverse[:count, :count].T @ self._residual()
+            self._weights = times(self._inverse[:count, :count].T, self._residual())
         with np.errstate(all="ignore"):
             slopes = self.kernel.slopes(self._points[:count], x, self.shape)
-        gradient: NDArray[np.float64] = self._weights @ slopes
-        return gradient
+        return times(slopes.T, self._weights)
 
     def log_density(self, x: NDArray[np.float64], value: float) -> float:
         """How well the value was predicted: the log of its density, noise included."""
@@ -218,15 +229,19 @@ class GaussianProcess:
             return
         self._since_fit = 0
         deadline = time.perf_counter() + seconds
-        points, values = self.points, self.values
+        spread = np.linspace(0, self._count - 1, min(self._count, _FIT_POINTS)).astype(int)
+        points, values = self.points[spread], self.values[spread]
         tried: dict[tuple[float, int], float] = {}
         matrices: dict[float, NDArray[np.float64]] = {}
+        usual = self.kernel.first_shape(points)
 
         def likelihood(shape: float, level: int) -> float:
             if (shape, level) not in tried:
                 if shape not in matrices:
                     matrices[shape] = self.kernel.matrix(points, shape)
-                tried[shape, level] = _profile(matrices[shape], values, _NOISES[level])
+                octaves = float(np.log2(shape / usual))
+                prior = -0.5 * (octaves / _OCTAVES) ** 2
+                tried[shape, level] = prior + _profile(matrices[shape], values, _NOISES[level])
             return tried[shape, level]
 
         with np.errstate(all="ignore"):
@@ -272,7 +287,7 @@ class GaussianProcess:
         """Grow the inverse factor by the point at ``_count``, whose kernel row is given."""
         index = self._count
         inverse = self._inverse
-        white = inverse[:index, :index] @ row
+        white = times(inverse[:index, :index], row)
         explained = float(white @ white)
         if explained > 1.0 + 0.1 * self.noise_ratio:
             # Rounding has eaten the noise that keeps the factor regular.
@@ -281,7 +296,7 @@ class GaussianProcess:
             self._factorize()
             return
         pivot = (max(1.0 - explained, 0.0) + self.noise_ratio) ** 0.5
-        inverse[index, :index] = -(white @ inverse[:index, :index]) / pivot
+        inverse[index, :index] = -times(inverse[:index, :index].T, white) / pivot
         inverse[index, index] = 1.0 / pivot
         self._white[index, 0] = (1.0 - white @ self._white[:index, 0]) / pivot
         self._white[index, 1] = (self._values[index] - white @ self._white[:index, 1]) / pivot
@@ -302,12 +317,20 @@ class GaussianProcess:
         count = self._count
         self._features[:count] = self.kernel.features(self._points[:count])
         matrix = self.kernel.matrix(self._points[:count], self.shape)
-        factor, self.noise_ratio = _factor(matrix, self.noise_ratio)
-        inverse, _ = dtrtri(factor, lower=1)
+        right = np.stack((np.ones(count), self._values[:count]), axis=1)
+        while True:
+            try:
+                inverse, white, log_determinant = inverse_factor(
+                    matrix, self.noise_ratio, right, is_full=True
+                )
+                break
+            except np.linalg.LinAlgError:
+                if self.noise_ratio > count:  # then the diagonal dominates: it is not rounding
+                    raise
+                self.noise_ratio *= 10.0
         self._inverse[:count, :count] = inverse
-        self._white[:count, 0] = inverse.sum(axis=1)
-        self._white[:count, 1] = inverse @ self._values[:count]
-        self._log_diagonal = float(np.log(np.diagonal(factor)).sum())
+        self._white[:count] = white
+        self._log_diagonal = log_determinant
         self._settle_moments()
 
     def _thin(self) -> None:
@@ -323,28 +346,15 @@ class GaussianProcess:
         self._factorize()
 
 
-def _factor(matrix: NDArray[np.float64], noise_ratio: float) -> tuple[NDArray[np.float64], float]:
-    """The lower Cholesky factor and its noise, raised where rounding has eaten it."""
-    noise = noise_ratio
-    while True:
-        noisy: NDArray[np.float64] = matrix.copy()
-        noisy.flat[:: len(matrix) + 1] += noise
-        try:
-            factor: NDArray[np.float64] = np.linalg.cholesky(noisy)
-            return factor, noise
-        except np.linalg.LinAlgError:
-            if noise > len(matrix):  # then the diagonal dominates: it is not rounding
-                raise
-            noise *= 10.0
-
-
 def _profile(matrix: NDArray[np.float64], values: NDArray[np.float64], noise_ratio: float) -> float:
-    """The log marginal likelihood, mean and amplitude at their best."""
+    """The log marginal likelihood, mean and amplitude at their best; none if singular."""
     count = len(values)
-    factor, _ = _factor(matrix, noise_ratio)
-    white, _ = dtrtrs(factor, np.stack((np.ones(count), values), axis=1), lower=1)
+    right = np.stack((np.ones(count), values), axis=1)
+    try:
+        _, white, log_determinant = inverse_factor(matrix, noise_ratio, right, is_full=False)
+    except np.linalg.LinAlgError:
+        return -np.inf
     mean = (white[:, 0] @ white[:, 1]) / (white[:, 0] @ white[:, 0])
     residual = white[:, 1] - mean * white[:, 0]
     amplitude = max(float(np.sqrt(residual @ residual / count)), _LEAST)
-    diagonal = float(np.log(np.diagonal(factor)).sum())
-    return float(-count * (0.5 * np.log(2.0 * np.pi) + np.log(amplitude) + 0.5) - diagonal)
+    return float(-count * (0.5 * np.log(2.0 * np.pi) + np.log(amplitude) + 0.5) - log_determinant)

@@ -28,7 +28,7 @@ class Tally:
         predictor_seconds: Real time spent on predicting.
         times: What rounds are made of; None before the first has been measured.
         round_seconds: How long rounds take; None before the first has been measured.
-        values: Values that the optimizer was given.
+        values: Values that the optimizer was given, as opposed to gradients.
     """
 
     def __init__(self, shots: int | None, mode: str) -> None:
@@ -38,7 +38,7 @@ class Tally:
         self._shots = shots
         self._mode = mode
         self.values = 0
-        self._used = self._rounds = self._steps = 0
+        self._used = self._rounds = self._asks = 0
         self._asked = self._guessed = 0
         self._hits: Counter[str] = Counter()
         self._misses: Counter[str] = Counter()
@@ -61,15 +61,11 @@ class Tally:
         """The optimizer was given an answer that took so many evaluations."""
         self._used += evaluations
         self.values += is_value
-
-    def step_served(self) -> None:
-        """A step was answered without a round of its own."""
-        self._steps += 1
+        self._asks += 1
 
     def launched(self, asked: int, guesses: Sequence[Any], source: Source) -> None:
         """A round went out."""
         self._rounds += 1
-        self._steps += 1
         self._asked += asked
         self._guessed += sum(source.evaluations_of(ask) for _, ask, _ in guesses)
 
@@ -136,7 +132,7 @@ class Tally:
         sequential = 0.0
         if self.times is not None:
             overhead = self._overhead_sum / self._measured
-            sequential = self._steps * overhead + self._used * self.times.evaluation_seconds
+            sequential = self._asks * overhead + self._used * self.times.evaluation_seconds
         return SpeculationReport(
             evaluations=self._used,
             rounds=self._rounds,

@@ -20,6 +20,9 @@ class ShuffledObjective:
     that is waited for is there. It keeps books on what a session promises: the n-th committed ask
     of a point has the n-th answer, and a guess has the occurrence that it will be asked as.
 
+    Args:
+        lost: The share of guesses that end in an error which is not the objective's.
+
     Attributes:
         asked: Everything that was committed, in order.
     """
@@ -33,6 +36,7 @@ class ShuffledObjective:
         overhead: float = 20.0,
         each: float = 1.0,
         shots: int | None = 100,
+        lost: float = 0.0,
     ) -> None:
         self.num_parameters = num_parameters
         self.shots = shots
@@ -46,6 +50,7 @@ class ShuffledObjective:
         self._now = 0.0
         self._overhead = overhead
         self._each = each
+        self._lost = lost
 
     def __call__(self, x: Any) -> Any:
         """What plain scipy calls."""
@@ -87,6 +92,9 @@ class ShuffledObjective:
             if not other.set_running_or_notify_cancel():
                 continue
             self.ran += 1
+            if other.is_lost:
+                other.set_exception(OSError("the backend lost it"))
+                continue
             try:
                 other.set_result(self._answer(ask, occurrence))
             except Exception as error:
@@ -120,6 +128,7 @@ class _Future(Future[Any]):
         super().__init__()
         self._objective = objective
         self.job = job
+        self.is_lost = False
 
     def result(self, timeout: float | None = None) -> Any:
         if not self.cancelled():
@@ -142,7 +151,11 @@ class _Guess:
         return self.future.job.usage if done else None
 
     def confirm(self) -> bool:
-        return self._objective.commit_guess(self)
+        if not self._objective.commit_guess(self):
+            return False
+        if not self.future.done():
+            self.future.is_lost = False  # as good as asked for
+        return True
 
     def withdraw(self) -> None:
         self.future.cancel()

@@ -24,7 +24,7 @@ NEED_GRADIENT = ["Newton-CG", "trust-ncg", "trust-krylov", "trust-exact", "dogle
 BOUNDED = ["Nelder-Mead", "Powell", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQP", "trust-constr"]
 CONSTRAINED = ["COBYLA", "COBYQA", "SLSQP", "trust-constr"]
 
-ALWAYS = efaas.Speculation(predictor_share=0.02, extra_shots=1e9)
+ALWAYS = efaas.Speculation(predictor_share=2e-3, extra_shots=1e9)
 
 
 def at_most(iterations: int, method: Any) -> dict[str, Any]:
@@ -178,7 +178,7 @@ def arguments_for(method: str, n: int, start: float) -> dict[str, Any]:
     start=st.floats(-1, 1),
     seed=st.integers(0, 2**20),
     noise=st.sampled_from([0.0, 1e-3, 0.05]),
-    share=st.sampled_from([0.0, 1e-4, 2e-3, 2e-2]),
+    share=st.sampled_from([0.0, 1e-4, 1e-3, 4e-3]),
     width=st.integers(1, 12),
     form=st.sampled_from(["x", "intermediate_result"]),
     stops_after=st.sampled_from([None, None, 1, 3]),
@@ -217,6 +217,17 @@ def test_guesses_that_are_always_wrong_change_nothing(
     )
     assert report is not None
     assert report.misses > 0
+
+
+@pytest.mark.parametrize("method", ["Nelder-Mead", "Powell", "BFGS"])
+def test_a_guess_that_was_lost_is_evaluated_when_it_is_asked_for(method: str) -> None:
+    report = compare(
+        lambda: ShuffledObjective(Landscape(3, 1, 0.01), 3, lost=0.5),
+        ALWAYS,
+        **arguments_for(method, 3, 0.4),
+    )
+    assert report is not None
+    assert report.hits > 0
 
 
 @pytest.mark.parametrize("method", [*FREE, *DIFFERENCES])

@@ -272,7 +272,7 @@ class TestRounds:
         one_by_one = run(writes, start, **options)
         assert one_by_one.nfev == energy.calls
         assert energy.calls <= (options["maxfev"] or np.inf)
-        assert fields(run(writes, start, workers=Rounds(), **options)) == fields(one_by_one)
+        assert fields(run(energy, start, workers=Rounds(), **options)) == fields(one_by_one)
 
     def test_a_thread_pools_map_will_do(self) -> None:
         with ThreadPoolExecutor(3) as pool:

@@ -132,6 +132,13 @@ class TestMinimum:
         accepted = [len({x.tobytes() for x in found.allvecs}) for found in (noisy, strict)]
         assert accepted[0] > 2 * accepted[1]
 
+    @pytest.mark.parametrize("second_order", [False, True])
+    def test_no_step_is_longer_than_max_step(self, second_order: bool) -> None:
+        options: dict[str, Any] = {"learning_rate": 50.0, "second_order": second_order}
+        found = run(waves, [0.9] * 3, max_step=0.05, maxiter=20, return_all=True, **options)
+        steps = np.abs(np.diff(found.allvecs, axis=0)).max(axis=1)
+        assert steps.max() == pytest.approx(0.05)
+
 
 class TestFormulas:
     def test_gains_fall_as_spalls(self) -> None:
@@ -228,14 +235,15 @@ class TestRounds:
         def counted(x: np.ndarray) -> float:
             nonlocal calls
             calls += 1
+            value = waves(x)
             x += 1.0  # the method's own points must not notice
-            return waves(x - 1.0)
+            return value
 
         start = np.linspace(-0.5, 0.9, n)
         one_by_one = run(counted, start, **options)
         assert one_by_one.nfev == calls
         assert calls <= (options["maxfev"] or np.inf)
-        assert fields(run(counted, start, workers=Rounds(), **options)) == fields(one_by_one)
+        assert fields(run(waves, start, workers=Rounds(), **options)) == fields(one_by_one)
 
     def test_a_thread_pools_map_will_do(self) -> None:
         with ThreadPoolExecutor(3) as pool:
@@ -278,6 +286,22 @@ class TestBounds:
             workers=seen,
         )
         assert all(((low <= x) & (x <= high)).all() for x in [*seen.points, found.x])
+
+    @pytest.mark.parametrize("second_order", [False, True])
+    def test_next_to_a_bound_the_middle_gives_way_and_not_the_distance(
+        self, second_order: bool
+    ) -> None:
+        box = Box.of([(0.0, 9.0), (0.0, 0.2)], 2)
+        trial = Perturbation.around(
+            np.zeros(2),
+            0.3,
+            box,
+            np.random.default_rng(0),
+            directions=20,
+            second_order=second_order,
+        )
+        apart = np.abs(trial.points[:20] - trial.points[20:40])
+        np.testing.assert_allclose(apart, [[0.6, 0.1 if second_order else 0.2]] * 20)
 
     def test_a_minimum_on_the_edge_is_found(self) -> None:
         found = run(waves, [1.0, 1.0], bounds=[(0.8, 2.0), (None, None)], maxiter=200)
