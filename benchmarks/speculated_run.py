@@ -32,6 +32,8 @@ NOISY_STEP = 0.1
 EVALUATIONS = 200  # of a run, about
 WIDTH = 8
 
+_by_scipy: Callable[..., Any] = scipy.optimize.minimize
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -261,10 +263,9 @@ class _WatchedGuess:
 def compared(case: Case) -> Compared:
     """Run a case both ways and hold the one against the other."""
     mode = METHODS[case.method].mode
-    # Misses are bounded here by what a place in the round is worth alone.
     speculation = efaas.Speculation(mode=mode, width=WIDTH)
     ours = _Run(case, efaas.minimize, speculation=speculation)
-    theirs = _Run(case, scipy.optimize.minimize)
+    theirs = _Run(case, _by_scipy)
     report = ours.result.speculation
     differences = _differences(ours, theirs) if mode == "exact" else []
     if report.rounds != len(ours.device.rounds):
@@ -317,6 +318,6 @@ def _mapped_seconds(case: Case) -> float | None:
 
     def minimize(energy: _Watched, x0: Any, *, options: dict[str, Any], **arguments: Any) -> Any:
         options = {**options, "workers": energy.map}
-        return scipy.optimize.minimize(energy, x0, options=options, **arguments)
+        return _by_scipy(energy, x0, options=options, **arguments)
 
     return _Run(case, minimize).seconds

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import scipy.optimize
 import scipy.stats
-from problems import PROBLEMS
+from problems import PROBLEMS, ising
 from speculated_run import METHODS, WIDTH, Case, Compared, compared
 
 import efaas
@@ -184,8 +184,6 @@ def tolerant_table(run: Mapped, verdict: Verdict, *, seeds: int) -> None:
 
 
 def overhead_table(verdict: Verdict, *, repetitions: int) -> None:
-    from problems import ising
-
     circuit, observable = ising(4, reps=1)
     plain = {"Nelder-Mead": {"maxfev": 500}, "L-BFGS-B": {"maxfun": 500}, "Powell": {"maxfev": 500}}
     start = np.linspace(-1.0, 1.0, 16)

@@ -51,7 +51,8 @@ def test_what_is_certain_takes_no_place_of_a_guess() -> None:
 
 def test_a_whole_gradient_is_one_step() -> None:
     assert chosen([Prospect(0.8, 16)], RoundTimes(10.0, 0.1), width=2) == [0]
-    assert chosen([Prospect(0.8, 16)], RoundTimes(0.5, 0.1), width=2) == []
+    assert chosen([Prospect(0.8, 16)], RoundTimes(0.3, 0.1), width=2) == []
+    assert chosen([Prospect(1.0, 16)], RoundTimes(0.3, 0.1), width=2) == [0]
 
 
 def test_the_allowance_bounds_the_expected_waste() -> None:
@@ -59,10 +60,11 @@ def test_the_allowance_bounds_the_expected_waste() -> None:
     assert chosen(LIKELY, RoundTimes(2.0, 0.1), allowance=0.0) == []
 
 
-def seconds_per_step(prospects: list[Prospect], picked: list[int], times: RoundTimes) -> float:
-    evaluations = 1 + sum(prospects[i].evaluations for i in picked)
-    served = 1 + sum(prospects[i].probability for i in picked)
-    return (times.overhead_seconds + evaluations * times.evaluation_seconds) / served
+def overhead_per_step(prospects: list[Prospect], picked: list[int], times: RoundTimes) -> float:
+    """Seconds beyond those of the evaluations that are used, per step that is served."""
+    wasted = sum((1 - prospects[i].probability) * prospects[i].evaluations for i in picked)
+    steps = 1 + sum(prospects[i].probability for i in picked)
+    return (times.overhead_seconds + wasted * times.evaluation_seconds) / steps
 
 
 @given(
@@ -73,12 +75,19 @@ def seconds_per_step(prospects: list[Prospect], picked: list[int], times: RoundT
 def test_what_is_launched_shortens_the_run(
     drawn: list[tuple[float, int]], overhead: float, each: float
 ) -> None:
-    """Seconds per step are never more than with nothing launched."""
+    """Overhead and waste per step are never more than with nothing launched."""
     prospects = [Prospect(*pair) for pair in drawn]
     times = RoundTimes(overhead, each)
     picked = chosen(prospects, times)
-    before = seconds_per_step(prospects, [], times)
-    assert seconds_per_step(prospects, picked, times) <= before * (1 + 1e-9)
+    before = overhead_per_step(prospects, [], times)
+    assert overhead_per_step(prospects, picked, times) <= before * (1 + 1e-9)
+
+
+@given(st.integers(1, 50), st.floats(0.001, 10), st.floats(0.01, 10))
+def test_what_is_certain_always_pays_where_rounds_have_an_overhead(
+    cost: int, overhead: float, each: float
+) -> None:
+    assert chosen([Prospect(1.0, cost)], RoundTimes(overhead, each)) == [0]
 
 
 @given(

@@ -127,17 +127,19 @@ def minimize(
     else:
         chosen = as_speculation(speculation, default=OFF)
         _check_plain(fun, is_shift, limits, final_shots)
-        if chosen.mode == "off" and limits.are_none:
-            return _by_scipy(fun, x0, args, passed, callback)
+        can_guess, notes = _guessing(passed, chosen, is_explicit=True)
+        gains = chosen.mode != "off" and (can_guess or _gives_map(passed))
+        if limits.are_none and not gains:
+            return _by_scipy(fun, x0, args, passed, callback, notes)
         gradient = jac if callable(jac) and _takes_derivatives(method) else None
         source, shots = _pooled(fun, gradient, args, chosen), None
         if gradient is not None:
             passed["jac"] = FROM_ASKED
     is_explicit = speculation is not None
+    can_guess, notes = _guessing(passed, chosen, is_explicit=is_explicit)
     start = MinimizeStart.prepared(
         MinimizeStart(x0, args, passed, callback, _gives_map(passed), may_call_ahead=is_explicit)
     )
-    can_guess, notes = _guessing(passed, chosen, is_explicit=is_explicit)
     try:
         result: scipy.optimize.OptimizeResult = drive(
             start.run,
@@ -159,7 +161,12 @@ def minimize(
 
 
 def _by_scipy(
-    fun: Callable[..., Any], x0: Any, args: Any, passed: dict[str, Any], callback: Any
+    fun: Callable[..., Any],
+    x0: Any,
+    args: Any,
+    passed: dict[str, Any],
+    callback: Any,
+    notes: tuple[str, ...],
 ) -> scipy.optimize.OptimizeResult:
     """Scipy's own run of a plain function."""
     try:
@@ -170,7 +177,7 @@ def _by_scipy(
             raise
         raise explained from error
     evaluations = int(result.get("nfev", 0))  # a method of the user's own may not count
-    result["speculation"] = SpeculationReport(evaluations, evaluations)
+    result["speculation"] = SpeculationReport(evaluations, evaluations, notes=notes)
     return result
 
 

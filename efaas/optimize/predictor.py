@@ -19,7 +19,7 @@ import numpy as np
 from efaas.optimize.asks import VALUE
 from efaas.optimize.kernels import Rbf, Trigonometric
 from efaas.optimize.scenarios import FrequencyDraw, PosteriorDraw, Scenario, Seen, as_point
-from efaas.optimize.surrogate import GaussianProcess
+from efaas.optimize.surrogate import Belief
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -96,7 +96,7 @@ class Predictor:
         self._oracle = oracle
         self._seed = seed
         self._calls = 0
-        self._beliefs = [_Belief(Trigonometric()), _Belief(Rbf())]
+        self._beliefs = [Belief(Trigonometric()), Belief(Rbf())]
         self._queue: deque[tuple[NDArray[Any], float]] = deque(maxlen=256)
         self._latest: dict[Key, float] = {}
         self._absorbed: dict[tuple[Key, float], None] = {}
@@ -212,6 +212,17 @@ class Predictor:
         """Hits and misses settled so far, per kind."""
         return dict(self._rates)
 
+    def difference(self, start: NDArray[Any], end: NDArray[Any]) -> float:
+        """How much more the value is believed to be at ``end`` than at ``start``; 0 if unknown."""
+        process = self._belief().process
+        there, here = as_point(end), as_point(start)
+        if len(process) < _FEWEST_VALUES or here.shape != process.points.shape[1:]:
+            return 0.0
+        return process.predict(there)[0] - process.predict(here)[0]
+
+    def _belief(self) -> Belief:
+        return max(self._beliefs, key=lambda belief: belief.score)
+
     def _enqueue(self, key: Key, x: NDArray[Any], value: float) -> None:
         if (key, value) not in self._absorbed and np.isfinite(value):
             _remember(self._absorbed, (key, value), None)
@@ -227,7 +238,7 @@ class Predictor:
         self, explorer: _Explorer, known: Mapping[Key, Any], enough: int
     ) -> tuple[frozenset[_Identity], str]:
         """Walk the paths. Returns what is certain, and the kind of the others."""
-        belief = max(self._beliefs, key=lambda belief: belief.score)
+        belief = self._belief()
         is_fitted = len(belief.process) >= _FEWEST_VALUES
         seen = self._seen(known, belief)
         certain = None
@@ -248,7 +259,7 @@ class Predictor:
         self._was_certain = bool(certain)
         return frozenset(certain), belief.process.kernel.name
 
-    def _seen(self, known: Mapping[Key, Any], belief: _Belief) -> Seen:
+    def _seen(self, known: Mapping[Key, Any], belief: Belief) -> Seen:
         if self._repeats.total():
             is_repeatable = not self._repeats[False]
         else:
@@ -264,7 +275,7 @@ class Predictor:
             for index, quantile in enumerate(_PROBES)
         ]
 
-    def _scenarios(self, seen: Seen, belief: _Belief) -> list[Scenario]:
+    def _scenarios(self, seen: Seen, belief: Belief) -> list[Scenario]:
         """Scenarios whose first values cover the posterior evenly, also by their first few."""
         places = np.arange(_SCENARIOS).reshape(_FIRST_SCENARIOS, -1).T
         order = np.roll(places, -(len(places) // 2), axis=0).ravel()
@@ -288,32 +299,6 @@ class Predictor:
         hits, total = self._calibration.get(_bin(kind, share), (0.0, 0.0))
         probability = (_PRIOR * share + hits) / (_PRIOR + total)
         return Candidate(step, probability, depth, kind, identity[1], share)
-
-
-class _Belief:
-    """A surrogate, and how well it has predicted so far."""
-
-    def __init__(self, kernel: Trigonometric | Rbf) -> None:
-        self.process = GaussianProcess(kernel)
-        self.score = 0.0
-        self._surprise = 1.0
-
-    @property
-    def inflation(self) -> float:
-        """By how much its errors exceed its own standard deviations; 1 at least."""
-        return float(np.clip(self._surprise, 1.0, 1e4) ** 0.5)
-
-    def take(self, x: NDArray[np.float64], value: float) -> None:
-        """Judge the prediction of a value, then learn the value."""
-        process = self.process
-        if len(process) >= 5 and x.shape == process.points.shape[1:]:
-            mean, deviation = process.predict(x)
-            total = max(float(np.hypot(deviation, process.noise)), 1e-150)
-            self._surprise += 0.1 * (min(((value - mean) / total) ** 2, 1e4) - self._surprise)
-            total *= self.inflation
-            density = -0.5 * min((value - mean) / total, 1e6) ** 2 - np.log(total)
-            self.score = 0.95 * self.score + max(float(density), -50.0)
-        process.add(x, value)
 
 
 class _Explorer:

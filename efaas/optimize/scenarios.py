@@ -171,14 +171,21 @@ class PosteriorDraw:
         return self._drawn(x, feature, white, local, mean, variance)
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
-        """The posterior mean's gradient."""
-        return self._surrogate.gradient(x)
+        """The posterior mean's gradient, but for the ninth digit.
+
+        That digit differs between draws, as the true gradient will: what follows from a gradient
+        continuously must not look as if all draws agreed on it.
+        """
+        slope = self._surrogate.gradient(x)
+        gauss = self._generator().gauss
+        digits = np.array([1.0 + 1e-9 * gauss(0.0, 1.0) for _ in range(len(x))])
+        return np.asarray(slope * digits, dtype=float)
 
     def _rise(self, base: NDArray[np.float64], gap: NDArray[np.float64]) -> float:
         """From the base over the gap, by the slope at the base; remembered for the next point."""
         key = base.tobytes()
         if self._slope is None or self._slope[0] != key:
-            self._slope = (key, self._surrogate.gradient(base))
+            self._slope = (key, self.gradient(base))
         return float(self._slope[1] @ gap)
 
     def _drawn(
@@ -194,19 +201,23 @@ class PosteriorDraw:
 
         In this order a quantile asked for is the quantile of what the optimizer sees.
         """
-        if self._random is None:
-            self._random = random.Random(self._seed)
-        normal = self._random.gauss(0.0, 1.0) if self._first is None else self._first
+        gauss = self._generator().gauss
+        normal = gauss(0.0, 1.0) if self._first is None else self._first
         self._first = None
         amplitude, noise = self._surrogate.amplitude, self._surrogate.noise_ratio
         spread = variance * self._inflation**2
         noisy = (spread + noise) ** 0.5 * normal
         latent = noisy * spread / (spread + noise)
-        latent += (spread * noise / (spread + noise)) ** 0.5 * self._random.gauss(0.0, 1.0)
+        latent += (spread * noise / (spread + noise)) ** 0.5 * gauss(0.0, 1.0)
         if self._count < _MOST_CONDITIONED:
             self._condition(x, feature, white, local, latent, (variance + 1e-12) ** 0.5)
             self._answers.append(mean + amplitude * noisy)
         return float(mean + amplitude * noisy)
+
+    def _generator(self) -> random.Random:
+        if self._random is None:
+            self._random = random.Random(self._seed)
+        return self._random
 
     def _condition(
         self,

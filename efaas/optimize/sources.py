@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -214,8 +215,8 @@ class PooledFunction:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _begun(self, ask: Ask) -> Future[Any]:
-        if self._pool is not None:
-            return self._pool.submit(self._call, ask)
+        if self._pool is not None:  # in the caller's context: numpy keeps its error state there
+            return self._pool.submit(copy_context().run, self._call, ask)
         future: Future[Any] = Future()
         try:
             future.set_result(self._call(ask))

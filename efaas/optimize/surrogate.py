@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from efaas.optimize.kernels import Kernel
 
-__all__ = ["ALIKE", "GaussianProcess"]
+__all__ = ["ALIKE", "Belief", "GaussianProcess"]
 
 _NOISES = (
     1e-12,
@@ -344,6 +344,34 @@ class GaussianProcess:
         self._values[: len(kept)] = self._values[kept]
         self._count = len(kept)
         self._factorize()
+
+
+class Belief:
+    """A surrogate, and how well it has predicted so far."""
+
+    def __init__(self, kernel: Kernel) -> None:
+        """Begin without values, under that kernel."""
+        self.process = GaussianProcess(kernel)
+        self.score = 0.0
+        """The log density of the latest values, each before it was taken in; more is better."""
+        self._surprise = 1.0
+
+    @property
+    def inflation(self) -> float:
+        """By how much its errors exceed its own standard deviations; 1 at least."""
+        return float(np.clip(self._surprise, 1.0, 1e4) ** 0.5)
+
+    def take(self, x: NDArray[np.float64], value: float) -> None:
+        """Judge the prediction of a value, then learn the value."""
+        process = self.process
+        if len(process) >= 5 and x.shape == process.points.shape[1:]:
+            mean, deviation = process.predict(x)
+            total = max(float(np.hypot(deviation, process.noise)), _LEAST)
+            self._surprise += 0.1 * (min(((value - mean) / total) ** 2, 1e4) - self._surprise)
+            total *= self.inflation
+            density = -0.5 * min((value - mean) / total, 1e6) ** 2 - np.log(total)
+            self.score = 0.95 * self.score + max(float(density), -50.0)
+        process.add(x, value)
 
 
 def _profile(matrix: NDArray[np.float64], values: NDArray[np.float64], noise_ratio: float) -> float:

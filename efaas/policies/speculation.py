@@ -1,13 +1,14 @@
 """How much to speculate: which guesses are worth a place in the round.
 
 A round of ``m`` evaluations takes ``overhead + m * evaluation`` seconds, and serves as many steps
-of the optimizer as are found in it. A further evaluation that is used with probability ``p``
-shortens the run as long as
+of the optimizer as are found in it. What it takes beyond the evaluations that are used is shared
+by these steps: ``share = (overhead + wasted * evaluation) / steps`` seconds each. A further step of
+``c`` evaluations that is used with probability ``p`` brings ``share + c * evaluation`` seconds if
+it is used, and costs ``c * evaluation`` in any case; so it shortens the run as long as
 
-    p > E * c * evaluation / (overhead + m * evaluation)
+    p * (share + c * evaluation) > c * evaluation
 
-with ``E`` the steps that the round serves on average without it, and ``c`` the evaluations that
-it takes: the marginal condition of minimising seconds per step. Where evaluations run side by side
+which is the marginal condition of minimising seconds per step. Where evaluations run side by side
 and some places are idle, those cost no time.
 """
 
@@ -66,10 +67,8 @@ def worthwhile(
         allowance: Evaluations that may still be wasted.
     """
     chosen: list[int] = []
-    served, places, waste = 1.0, width - 1, 0.0
-    beside = asked - 1
-    idle = 0 if times is None else max(0, times.idle - beside)
-    paid = 1 + (beside if times is None else max(0, beside - times.idle))
+    steps, places, waste, paid_waste = 1.0, width - 1, 0.0, 0.0
+    idle = 0 if times is None else max(0, times.idle - (asked - 1))
     order = sorted(range(len(prospects)), key=lambda i: (-prospects[i].probability, i))
     for index in order:
         probability, cost = prospects[index]
@@ -77,25 +76,26 @@ def worthwhile(
         expected_waste = (1.0 - probability) * cost
         if not is_certain and (places < 1 or waste + expected_waste > allowance):
             continue
-        if not _pays(probability, max(0, cost - idle), paid, served, times):
+        paid = max(0, cost - idle)
+        if not _pays(probability, paid, steps, paid_waste, times):
             continue
         chosen.append(index)
-        paid += max(0, cost - idle)
         idle = max(0, idle - cost)
-        served += probability
+        steps += probability
         waste += expected_waste
+        paid_waste += (1.0 - probability) * paid
         places -= not is_certain
     return chosen
 
 
 def _pays(
-    probability: float, cost: int, paid: int, served: float, times: RoundTimes | None
+    probability: float, cost: int, steps: float, waste: float, times: RoundTimes | None
 ) -> bool:
-    """Whether to add ``cost`` evaluations to a round of ``paid``; idle places are not counted."""
+    """Whether to add a step of ``cost`` evaluations; those in idle places are not counted."""
     if times is None:
         return probability >= CERTAIN
     charged = cost * times.evaluation_seconds
     if charged == 0.0:
         return probability > _IDLE_PRICE
-    round_seconds = times.overhead_seconds + paid * times.evaluation_seconds
-    return probability > served * charged / round_seconds
+    share = (times.overhead_seconds + waste * times.evaluation_seconds) / steps
+    return probability * (share + charged) > charged

@@ -22,17 +22,12 @@ import scipy.optimize.tests
 import efaas
 import efaas.optimize
 
-MODULES = (
-    *("test_optimize", "test_minimize_constrained", "test_constraint_conversion"),
-    *("test_cobyla", "test_cobyqa", "test_slsqp", "test_tnc", "test_trustregion"),
-    *("test_lbfgsb_hessinv", "test_lbfgsb_setulb"),
-)
-"""Those of scipy's test modules that are about ``minimize``."""
-
 NOT_SPECULATED = {
     "test_respect_maxiter": "asserts how often its function is called at most; guesses call it too",
     "test_initial_step_scaling": "its function remembers where it was called first, guesses or not",
-    "TestIterationLimits": "tens of thousands of evaluations, of which it only counts nfev",
+    "TestIterationLimits": "72,000 evaluations, of which it only reads nfev",
+    "test_neldermead_adaptive": "6,000 evaluations, of which it compares the last values",
+    "test_nan_values[cg]": "9,000 evaluations, nearly all of them NaN",
 }
 """Tests in which ``efaas.minimize`` is called without ``speculation``, and why."""
 
@@ -78,7 +73,7 @@ def minimize(*args: Any, **kwargs: Any) -> scipy.optimize.OptimizeResult:
     if name.partition("[")[0].rpartition("::")[2] in COUNTED and name.count("::TestOptimize"):
         theirs = scipy_minimize(*args, **kwargs)
         assert np.asarray(result.x).tobytes() == np.asarray(theirs.x).tobytes()
-        assert (result.nfev, result.nit) == (theirs.nfev, theirs.nit)
+        assert (result.nfev, result.get("nit")) == (theirs.nfev, theirs.get("nit"))
     return result
 
 

@@ -15,7 +15,7 @@ import scipy.optimize
 HERE = Path(__file__).parent
 SCIPY = Path(scipy.optimize.__file__).parents[1]
 SHIPPED = SCIPY / "optimize" / "tests"
-SECONDS = 150.0
+SECONDS = 300.0
 
 # The first half takes about as long as the second, so two processes take half as long as one.
 HALVES = (
@@ -28,9 +28,13 @@ HALVES = (
 )
 MODULES = [module for half in HALVES for module in half]
 
-pytestmark = pytest.mark.skipif(
-    not (SHIPPED / "test_optimize.py").exists(), reason="this scipy was installed without its tests"
-)
+pytestmark = [
+    pytest.mark.timeout(2 * SECONDS),
+    pytest.mark.skipif(
+        not (SHIPPED / "test_optimize.py").exists(),
+        reason="this scipy was installed without its tests",
+    ),
+]
 
 
 @dataclass
@@ -50,47 +54,47 @@ class Suite:
         ]
 
 
-def started(modules: tuple[str, ...], report: Path, folder: Path) -> subprocess.Popen[bytes]:
+def started(modules: tuple[str, ...], folder: Path) -> subprocess.Popen[bytes]:
     """Scipy's tests in a process of their own, with a configuration of their own."""
     config = folder / "pytest.ini"
     config.write_text("[pytest]\n")
     paths = [str(HERE), str(HERE.parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
-    return subprocess.Popen(
-        [
-            *(sys.executable, "-m", "pytest", "-q", "-c", str(config), f"--rootdir={SCIPY}"),
-            *("-p", "scipy_suite", "-p", "no:cacheprovider", "-W", "error"),
-            *[str(SHIPPED / f"{module}.py") for module in modules],
-        ],
-        cwd=folder,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(paths),
-            "EFAAS_SUITE_REPORT": str(report),
-        },
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
+    with (folder / "printed").open("wb") as printed:
+        return subprocess.Popen(
+            [
+                *(sys.executable, "-m", "pytest", "-q", "-c", str(config), f"--rootdir={SCIPY}"),
+                *("-p", "scipy_suite", "-p", "no:cacheprovider", "-W", "error"),
+                *[str(SHIPPED / f"{module}.py") for module in modules],
+            ],
+            cwd=folder,
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(paths),
+                "EFAAS_SUITE_REPORT": str(folder / "report.json"),
+                "OPENBLAS_NUM_THREADS": "1",  # two processes with two threads each spin in vain
+            },
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+        )
 
 
 @pytest.fixture(scope="module")
 def suite(tmp_path_factory: pytest.TempPathFactory) -> Suite:
     whole = Suite()
-    running = []
-    for half in HALVES:
-        folder = tmp_path_factory.mktemp("suite")
-        report = folder / "report.json"
-        running.append((started(half, report, folder), report))
+    folders = [tmp_path_factory.mktemp("suite") for _ in HALVES]
+    processes = [started(half, folder) for half, folder in zip(HALVES, folders, strict=True)]
     try:
-        for process, report in running:
-            printed, _ = process.communicate(timeout=SECONDS)
-            assert report.exists(), printed.decode()[-4000:]
+        for process, folder in zip(processes, folders, strict=True):
+            process.wait(SECONDS)
+            report = folder / "report.json"
+            assert report.exists(), (folder / "printed").read_text()[-4000:]
             told = json.loads(report.read_text())
             for name in ("outcomes", "failures", "calls"):
                 getattr(whole, name).update(told[name])
             for name, count in told["seen"].items():
                 whole.seen[name] = whole.seen.get(name, 0) + count
     finally:
-        for process, _ in running:
+        for process in processes:
             process.kill()
             process.wait()
     return whole
@@ -111,5 +115,7 @@ def test_minimize_was_called_by_many_of_them(suite: Suite) -> None:
 
 
 def test_they_were_speculated_on(suite: Suite) -> None:
-    assert suite.seen["hits"] >= 1000
-    assert suite.seen["misses"] >= 1000
+    """How many guesses fit into the time of functions this quick depends on the machine."""
+    assert suite.seen["speculated"] >= 1000
+    assert suite.seen["hits"] >= 300
+    assert suite.seen["misses"] >= 100
