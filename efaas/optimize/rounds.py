@@ -141,7 +141,7 @@ class RoundedObjective:
             "status": status,
             "message": f"Stopped: {message}; x is the best point so far.",
         }
-        return OptimizeResult(fields)
+        return OptimizeResult(**fields)
 
     def report(self, notes: tuple[str, ...] = ()) -> SpeculationReport:
         """The counts so far; ``close`` completes them."""
@@ -205,13 +205,14 @@ class RoundedObjective:
         kept: dict[AskKey, int] = {}
         for candidate in chosen:
             for ask in candidate.step:
-                kept[ask.key] = max(kept.get(ask.key, 0), candidate.repeat + 1)
+                place = _place(candidate, ask, step)
+                kept[ask.key] = max(kept.get(ask.key, 0), place + 1)
         self._ledger.drop_unstarted(kept)
         guesses = []
         for candidate in chosen:
             for ask in candidate.step:
                 line = list(self._ledger.line(ask.key))
-                if len(line) == candidate.repeat:
+                if len(line) == _place(candidate, ask, step):
                     guesses.append((candidate, ask, line[-1].guess if line else None))
         self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
         for ask, future in zip(missing, self._round.futures, strict=True):
@@ -273,18 +274,18 @@ class RoundedObjective:
             if certain < depth or depth >= _MOST_STEPS:
                 break
             depth = min(4 * depth, _MOST_STEPS)  # a simplex, or another set: see where it ends
-        new = [c for c in candidates if any(self._is_new(ask, c.repeat) for ask in c.step)]
-        prospects = [
-            Prospect(
-                candidate.probability,
-                sum(
-                    self._source.evaluations_of(ask)
-                    for ask in candidate.step
-                    if self._is_new(ask, candidate.repeat)
-                ),
-            )
-            for candidate in new
-        ]
+        new = []
+        prospects = []
+        for candidate in candidates:
+            asks = [
+                ask
+                for ask in candidate.step
+                if len(self._ledger.line(ask.key)) <= _place(candidate, ask, step)
+            ]
+            if asks:
+                new.append(candidate)
+                evaluations = sum(map(self._source.evaluations_of, asks))
+                prospects.append(Prospect(candidate.probability, evaluations))
         picked = worthwhile(
             prospects,
             asked=asked,
@@ -294,9 +295,6 @@ class RoundedObjective:
         )
         self._tally.predictor_seconds += time.perf_counter() - began_at
         return [new[index] for index in picked]
-
-    def _is_new(self, ask: Ask, repeat: int) -> bool:
-        return len(self._ledger.line(ask.key)) <= repeat
 
     def _near(self, ask: Ask) -> float | None:
         """In tolerant mode: the value of a guess nearby, corrected by the surrogate."""
@@ -324,3 +322,8 @@ class RoundedObjective:
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected
+
+
+def _place(candidate: Candidate, ask: Ask, pending: Step) -> int:
+    """Where in the line of its point's guesses it stands; what is pending is committed."""
+    return candidate.repeat - sum(other.key == ask.key for other in pending)
