@@ -47,7 +47,8 @@ def drive(
     oracle = predictor = None
     if start is not None and speculation.mode != "off":
         oracle = oracle_for(start)
-        predictor = Predictor(oracle, seed=speculation.seed)
+        radius = speculation.radius if speculation.mode == "tolerant" else 0.0
+        predictor = Predictor(oracle, seed=speculation.seed, radius=radius)
     asked = RoundedObjective(source, speculation, predictor=predictor, limits=limits, shots=shots)
     try:
         try:

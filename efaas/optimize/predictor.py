@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter, deque
-from collections.abc import Hashable, Iterator, Mapping, Reversible, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
@@ -17,8 +17,16 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 import numpy as np
 
 from efaas.optimize.asks import VALUE
+from efaas.optimize.clusters import merged
 from efaas.optimize.kernels import Rbf, Trigonometric
-from efaas.optimize.scenarios import FrequencyDraw, PosteriorDraw, Scenario, Seen, as_point
+from efaas.optimize.scenarios import (
+    FrequencyDraw,
+    PosteriorDraw,
+    Scenario,
+    Seen,
+    as_point,
+    value_in,
+)
 from efaas.optimize.surrogate import Belief
 
 if TYPE_CHECKING:
@@ -86,13 +94,15 @@ class Predictor:
     Given a seed it depends on the sequence of calls only, except where real time runs out.
     """
 
-    def __init__(self, oracle: Oracle, *, seed: int = 0) -> None:
+    def __init__(self, oracle: Oracle, *, seed: int = 0, radius: float = 0.0) -> None:
         """Begin with no answers.
 
         Args:
             oracle: A copy of the optimizer; the predictor records the answers with it.
             seed: Of the stories.
+            radius: Points that are so near stand for each other.
         """
+        self._radius = radius
         self._oracle = oracle
         self._seed = seed
         self._calls = 0
@@ -108,7 +118,7 @@ class Predictor:
         self._was_certain = True
         self._path_seconds = 0.0
         self._refit_seconds = 0.0
-        self._calibration: dict[tuple[str, int], list[float]] = {}
+        self._calibration: dict[tuple[str, int], tuple[float, float]] = {}
         self._rates: dict[str, tuple[int, int]] = {}
 
     def observe(self, ask: Ask, answer: Any) -> None:
@@ -123,7 +133,7 @@ class Predictor:
         if ask.kind != VALUE:
             return
         self._returns_pair = isinstance(answer, tuple) and len(answer) == 2
-        value = _value_in(answer)
+        value = value_in(answer)
         if value is None or np.iscomplexobj(ask.x):
             return
         self._shape = np.shape(answer[0] if self._returns_pair else answer)
@@ -183,17 +193,19 @@ class Predictor:
             return []
         deadline = began + seconds
         self._calls += 1
-        for key in _newest(known, 256):
-            value = _value_in(known[key])
+        for key in list(known)[-256:]:  # the newest; it may be long
+            value = value_in(known[key])
             if key[0] == VALUE and value is not None and np.dtype(key[1]).kind != "c":
                 self._enqueue(key, np.frombuffer(key[3], dtype=key[1]).reshape(key[2]), value)
         self.absorb(0.4 * seconds)
         explorer = _Explorer(self._oracle, pending, depth, deadline)
         certain, kind = self._explore(explorer, known, min(limit, depth))
         if explorer.count:
-            seconds_each = explorer.seconds / explorer.count
-            self._path_seconds += 0.5 * (seconds_each - self._path_seconds)
-        choice = _chosen(explorer.paths, known, limit)
+            self._path_seconds += 0.5 * (explorer.seconds / explorer.count - self._path_seconds)
+        if len(explorer.paths) < len(_PROBES):
+            return []  # one story alone would look certain
+        paths = merged(explorer.paths, self._radius) if self._radius else explorer.paths
+        choice = _chosen(paths, known, limit)
         found = [
             self._candidate(identity, share, step, at, CERTAIN if identity in certain else kind)
             for identity, (share, step, at) in choice.items()
@@ -204,9 +216,9 @@ class Predictor:
         """Learn whether a candidate that was evaluated has been asked for."""
         hits, misses = self._rates.get(candidate.kind, (0, 0))
         self._rates[candidate.kind] = (hits + is_hit, misses + (not is_hit))
-        counts = self._calibration.setdefault(_bin(candidate.kind, candidate.share), [0.0, 0.0])
-        counts[0] = _FADING * counts[0] + is_hit
-        counts[1] = _FADING * counts[1] + 1.0
+        place = _bin(candidate.kind, candidate.share)
+        seen, total = self._calibration.get(place, (0.0, 0.0))
+        self._calibration[place] = (_FADING * seen + is_hit, _FADING * total + 1.0)
 
     def hit_rates(self) -> Mapping[str, tuple[int, int]]:
         """Hits and misses settled so far, per kind."""
@@ -260,10 +272,9 @@ class Predictor:
         return frozenset(certain), belief.process.kernel.name
 
     def _seen(self, known: Mapping[Key, Any], belief: Belief) -> Seen:
-        if self._repeats.total():
+        is_repeatable = belief.process.is_noiseless
+        if self._repeats:
             is_repeatable = not self._repeats[False]
-        else:
-            is_repeatable = belief.process.is_noiseless
         return Seen(known, self._latest, is_repeatable, self._returns_pair, self._shape)
 
     def _probes(self, seen: Seen) -> list[Scenario]:
@@ -279,16 +290,13 @@ class Predictor:
         """Scenarios whose first values cover the posterior evenly, also by their first few."""
         places = np.arange(_SCENARIOS).reshape(_FIRST_SCENARIOS, -1).T
         order = np.roll(places, -(len(places) // 2), axis=0).ravel()
-        draws = [
-            PosteriorDraw(
-                belief.process,
-                (int(place) + 0.5) / _SCENARIOS,
-                self._seed_of(len(_PROBES) + index),
-                inflation=belief.inflation,
+        process, inflation = belief.process, belief.inflation
+        return [
+            Scenario(
+                seen, PosteriorDraw(process, quantile, self._seed_of(index), inflation=inflation)
             )
-            for index, place in enumerate(order)
+            for index, quantile in enumerate((order + 0.5) / _SCENARIOS, len(_PROBES))
         ]
-        return [Scenario(seen, draw) for draw in draws]
 
     def _seed_of(self, index: int) -> int:
         return (self._seed * 1_000_003 + self._calls) * 64 + index
@@ -387,21 +395,6 @@ def _unknown(
 
 def _bin(kind: str, share: float) -> tuple[str, int]:
     return kind, sum(share > edge for edge in _BINS)
-
-
-def _value_in(answer: Any) -> float | None:
-    """The value of an answer to a value ask; None where it is no single real number."""
-    if isinstance(answer, tuple) and len(answer) == 2:
-        answer = answer[0]
-    array = np.asarray(answer)
-    if array.size != 1 or array.dtype.kind not in "fiub":
-        return None
-    return float(array.item())
-
-
-def _newest(known: Mapping[Key, Any], most: int) -> list[Key]:
-    """The keys put in last, where the mapping can say; bounded, for it may be long."""
-    return list(islice(reversed(known) if isinstance(known, Reversible) else known, most))[::-1]
 
 
 def _remember(memory: dict[_T, Any], key: _T, value: Any) -> None:

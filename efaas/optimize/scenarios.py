@@ -24,7 +24,16 @@ if TYPE_CHECKING:
     from efaas.optimize.asks import Ask
     from efaas.optimize.surrogate import GaussianProcess
 
-__all__ = ["Draw", "FrequencyDraw", "Key", "PosteriorDraw", "Scenario", "Seen", "as_point"]
+__all__ = [
+    "Draw",
+    "FrequencyDraw",
+    "Key",
+    "PosteriorDraw",
+    "Scenario",
+    "Seen",
+    "as_point",
+    "value_in",
+]
 
 Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
 """What tells asks apart: ``Ask.key``."""
@@ -69,6 +78,16 @@ class Seen:
 def as_point(x: NDArray[Any]) -> NDArray[np.float64]:
     """The point as a flat array of floats; the real part of a complex one."""
     return np.asarray(np.real(x), dtype=float).ravel()
+
+
+def value_in(answer: Any) -> float | None:
+    """The value of an answer to a value ask; None where it is no single real number."""
+    if isinstance(answer, tuple) and len(answer) == 2:
+        answer = answer[0]
+    array = np.asarray(answer)
+    if array.size != 1 or array.dtype.kind not in "fiub":
+        return None
+    return float(array.item())
 
 
 @dataclass(slots=True)
@@ -130,7 +149,7 @@ class PosteriorDraw:
             inflation: Factor on the posterior's standard deviation.
         """
         self._surrogate = surrogate
-        self._first: float | None = _NORMAL.inv_cdf(quantile)
+        self._first: float | None = _NORMAL.inv_cdf(float(quantile))
         self._seed = seed
         self._inflation = inflation
         self._random: random.Random | None = None  # its state is large: made where it is used

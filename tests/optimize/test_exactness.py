@@ -61,7 +61,7 @@ class Landscape:
 class WrongPredictor:
     """Sure of points that nobody will ever ask for, and of some twice."""
 
-    def __init__(self, oracle: Oracle, *, seed: int = 0) -> None:
+    def __init__(self, oracle: Oracle, *, seed: int = 0, radius: float = 0.0) -> None:
         self._random = np.random.default_rng(seed)
 
     def observe(self, ask: Ask, answer: Any) -> None: ...

@@ -223,6 +223,15 @@ def test_an_oracle_without_paths_gives_no_candidates():
     assert ahead(predictor, pending) == []
 
 
+def test_two_paths_are_too_few_to_call_anything_probable():
+    class Slow(ReplayedGenerator):
+        def paths(self, answerers: Any, depth: int, *, seconds: float) -> list[list[Step]]:
+            return super().paths(answerers, depth, seconds=seconds)[:1]
+
+    predictor, pending = run(coordinate_search, 12, predictor=Predictor(Slow(coordinate_search)))
+    assert ahead(predictor, pending) == []
+
+
 def test_paths_that_do_not_begin_with_the_pending_step_are_ignored():
     predictor, _ = run(coordinate_search, 12)
     assert ahead(predictor, (at(9.0, 9.0),)) == []
