@@ -8,9 +8,10 @@ on what was guessed.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -35,7 +36,9 @@ if TYPE_CHECKING:
 
 __all__ = ["RoundedObjective"]
 
-_FIRST_SECONDS = 5e-3  # what the predictor may use before a round has been measured
+logger = logging.getLogger("efaas.optimize")
+
+_FIRST_SECONDS = 1e-2  # what the predictor may use before a round has been measured
 _LEAST_SECONDS = 1e-4  # a smaller budget is not worth looking at
 _MOST_STEPS = 128  # of what is certain, in one round
 
@@ -75,6 +78,7 @@ class RoundedObjective:
         self._predictor = predictor
         self._limits = limits
         self._ledger = Ledger()
+        self._notes: tuple[str, ...] = ()
         self._heard: list[Ask] | None = None  # while it is found out what will be asked for
         self._tally = Tally(shots, speculation.mode)
         self._round: Round | None = None
@@ -145,7 +149,7 @@ class RoundedObjective:
 
     def report(self, notes: tuple[str, ...] = ()) -> SpeculationReport:
         """The counts so far; ``close`` completes them."""
-        return self._tally.report(notes)
+        return self._tally.report(notes + self._notes)
 
     def close(self) -> None:
         """Withdraw what was guessed and never asked for."""
@@ -172,7 +176,8 @@ class RoundedObjective:
     def _consumed(self, ask: Ask, answer: Any) -> None:
         self._tally.used(self._source.evaluations_of(ask), is_value=ask.kind == VALUE)
         if self._predictor is not None:
-            self._predictor.observe(ask, answer)
+            with self._forgiving():
+                self._predictor.observe(ask, answer)
         if ask.kind == VALUE:
             self._note_best(ask, answer)
 
@@ -201,7 +206,9 @@ class RoundedObjective:
         self._measure()
         evaluations = sum(map(self._source.evaluations_of, missing))
         self._tally.check(self._limits, evaluations)
-        chosen = self._chosen(step, evaluations)
+        chosen: list[Candidate] = []
+        with self._forgiving():
+            chosen = self._chosen(step, evaluations)
         kept: dict[AskKey, int] = {}
         for candidate in chosen:
             for ask in candidate.step:
@@ -225,7 +232,8 @@ class RoundedObjective:
         budget = self._budget()
         if self._predictor is not None and budget >= _LEAST_SECONDS:
             began_at = time.perf_counter()
-            self._predictor.absorb(budget)
+            with self._forgiving():
+                self._predictor.absorb(budget)
             self._tally.predictor_seconds += time.perf_counter() - began_at
 
     def _measure(self) -> None:
@@ -240,10 +248,21 @@ class RoundedObjective:
                 candidate, was_hit = settled.get(id(entry.candidate), (entry.candidate, False))
                 is_hit = was_hit or id(entry) in self._confirmed
                 settled[id(entry.candidate)] = (candidate, is_hit)
-            for candidate, is_hit in settled.values():
-                self._predictor.settle(candidate, is_hit)
+            with self._forgiving():
+                for candidate, is_hit in settled.values():
+                    self._predictor.settle(candidate, is_hit)
         self._entries.clear()
         self._confirmed.clear()
+
+    @contextmanager
+    def _forgiving(self) -> Iterator[None]:
+        """No error of a prediction may cost the run: it goes on without, and the report says so."""
+        try:
+            yield
+        except Exception as error:
+            self._predictor = None
+            self._notes += (f"guessing ended early: {type(error).__name__}: {error}",)
+            logger.warning("the predictor failed; nothing is guessed from here on", exc_info=True)
 
     def _budget(self) -> float:
         """Real seconds that the predictor may use now."""

@@ -367,7 +367,7 @@ class Belief:
         if len(process) >= 5 and x.shape == process.points.shape[1:]:
             mean, deviation = process.predict(x)
             total = max(float(np.hypot(deviation, process.noise)), _LEAST)
-            self._surprise += 0.1 * (min(((value - mean) / total) ** 2, 1e4) - self._surprise)
+            self._surprise += 0.1 * (min(abs(value - mean) / total, 1e2) ** 2 - self._surprise)
             total *= self.inflation
             density = -0.5 * min((value - mean) / total, 1e6) ** 2 - np.log(total)
             self.score = 0.95 * self.score + max(float(density), -50.0)
