@@ -119,6 +119,7 @@ class Compared:
     Attributes:
         case: The case.
         sequential: Evaluations of scipy alone, and its rounds.
+        used: Evaluations that the optimizer used; those of scipy alone in exact mode.
         evaluations: Evaluations of efaas, misses included.
         rounds: Rounds of efaas.
         seconds: Time of efaas on the virtual clock, and the real time of its predictor.
@@ -131,6 +132,7 @@ class Compared:
 
     case: Case
     sequential: int
+    used: int
     evaluations: int
     rounds: int
     seconds: float
@@ -143,13 +145,13 @@ class Compared:
 
     @property
     def ratio(self) -> float:
-        """Rounds over the evaluations of scipy alone."""
-        return self.rounds / self.sequential
+        """Rounds over the evaluations that were used."""
+        return self.rounds / self.used
 
     @property
     def waste(self) -> float:
-        """Further evaluations over those of scipy alone."""
-        return self.evaluations / self.sequential - 1.0
+        """Further evaluations over those that were used."""
+        return self.evaluations / self.used - 1.0
 
 
 class _Run:
@@ -268,6 +270,8 @@ def compared(case: Case) -> Compared:
     theirs = _Run(case, _by_scipy)
     report = ours.result.speculation
     differences = _differences(ours, theirs) if mode == "exact" else []
+    if mode == "exact" and report.evaluations != sum(theirs.device.rounds):
+        differences.append(f"{report.evaluations} evaluations, not {sum(theirs.device.rounds)}")
     if report.rounds != len(ours.device.rounds):
         differences.append(
             f"{report.rounds} rounds reported, {len(ours.device.rounds)} on the device"
@@ -282,6 +286,7 @@ def compared(case: Case) -> Compared:
     return Compared(
         case,
         sequential=sum(theirs.device.rounds),
+        used=report.evaluations,
         evaluations=sum(ours.device.rounds),
         rounds=len(ours.device.rounds),
         seconds=ours.seconds + report.predictor_seconds,

@@ -31,7 +31,7 @@ import efaas
 from efaas.testing import FakeBackend
 
 NOISES = (0.0, 0.005, 0.02)
-QUEUED = (1.0, 0.05)  # a round's overhead is that of 20 evaluations
+QUEUED = (2.0, 0.1)  # a round's overhead is that of 20 evaluations
 TIMED = (1.0, 0.2)
 GRADIENTS = ("BFGS", "L-BFGS-B", "CG", "TNC", "trust-constr")
 # Rounds over evaluations, and further evaluations over evaluations, both at most.

@@ -18,22 +18,21 @@ __all__ = ["merged"]
 def merged(paths: Sequence[Sequence[Step]], radius: float) -> list[list[Step]]:
     """The paths, with one point of each cluster in place of all of them.
 
-    A cluster is what lies within ``radius`` (2-norm) of its middle. Only values that are asked
+    A cluster is what lies within ``radius`` (2-norm) of its middle, at the same depth: of two
+    asks that follow each other, each needs an evaluation of its own. Only values that are asked
     for alone are merged, never what is pending, and never the points of a finite difference.
 
     Args:
         paths: Each begins with the pending step.
         radius: In the parameters' unit.
     """
-    loose = [step[0] for path in paths for step in path[1:] if _may_move(step)]
-    stand_ins = dict(zip([ask.key for ask in loose], _middles(loose, radius), strict=True))
-    return [
-        [
-            (stand_ins[step[0].key],) if depth and _may_move(step) else step
-            for depth, step in enumerate(path)
-        ]
-        for path in paths
-    ]
+    moved = [list(path) for path in paths]
+    for depth in range(1, max(map(len, paths), default=0)):
+        loose = [path for path in moved if depth < len(path) and _may_move(path[depth])]
+        stand_ins = _middles([path[depth][0] for path in loose], radius)
+        for path, ask in zip(loose, stand_ins, strict=True):
+            path[depth] = (ask,)
+    return moved
 
 
 def _may_move(step: Step) -> bool:

@@ -50,6 +50,10 @@ class Kernel(Protocol):
         """The kernel between all pairs of ``m`` points; shape ``(m, m)``."""
         ...
 
+    def steepness(self, shape: float) -> float:
+        """The root mean square slope, along one parameter, of functions of amplitude 1."""
+        ...
+
     def slopes(
         self, points: NDArray[np.float64], x: NDArray[np.float64], shape: float
     ) -> NDArray[np.float64]:
@@ -110,6 +114,10 @@ class Trigonometric:
             kernel *= factor
         return kernel
 
+    def steepness(self, shape: float) -> float:
+        """From the kernel's second derivative at 0, ``-2 / (g + 2)``."""
+        return float((2.0 / (shape + 2.0)) ** 0.5)
+
     def slopes(
         self, points: NDArray[np.float64], x: NDArray[np.float64], shape: float
     ) -> NDArray[np.float64]:
@@ -168,6 +176,10 @@ class Rbf:
             squares += gap
         squares *= -0.5
         return np.exp(squares, out=squares)
+
+    def steepness(self, shape: float) -> float:
+        """From the kernel's second derivative at 0, ``-1 / l^2``."""
+        return 1.0 / shape
 
     def slopes(
         self, points: NDArray[np.float64], x: NDArray[np.float64], shape: float

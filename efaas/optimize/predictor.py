@@ -272,9 +272,8 @@ class Predictor:
         return frozenset(certain), belief.process.kernel.name
 
     def _seen(self, known: Mapping[Key, Any], belief: Belief) -> Seen:
-        is_repeatable = belief.process.is_noiseless
-        if self._repeats:
-            is_repeatable = not self._repeats[False]
+        repeats = self._repeats
+        is_repeatable = not repeats[False] if repeats else belief.process.is_noiseless
         return Seen(known, self._latest, is_repeatable, self._returns_pair, self._shape)
 
     def _probes(self, seen: Seen) -> list[Scenario]:
@@ -290,12 +289,10 @@ class Predictor:
         """Scenarios whose first values cover the posterior evenly, also by their first few."""
         places = np.arange(_SCENARIOS).reshape(_FIRST_SCENARIOS, -1).T
         order = np.roll(places, -(len(places) // 2), axis=0).ravel()
-        process, inflation = belief.process, belief.inflation
+        process, width = belief.process, belief.inflation
         return [
-            Scenario(
-                seen, PosteriorDraw(process, quantile, self._seed_of(index), inflation=inflation)
-            )
-            for index, quantile in enumerate((order + 0.5) / _SCENARIOS, len(_PROBES))
+            Scenario(seen, PosteriorDraw(process, place, self._seed_of(index), inflation=width))
+            for index, place in enumerate((order + 0.5) / _SCENARIOS, len(_PROBES))
         ]
 
     def _seed_of(self, index: int) -> int:

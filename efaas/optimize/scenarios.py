@@ -204,8 +204,18 @@ class PosteriorDraw:
         """From the base over the gap, by the slope at the base; remembered for the next point."""
         key = base.tobytes()
         if self._slope is None or self._slope[0] != key:
-            self._slope = (key, self.gradient(base))
+            self._slope = (key, self._drawn_slope(base))
         return float(self._slope[1] @ gap)
+
+    def _drawn_slope(self, base: NDArray[np.float64]) -> NDArray[np.float64]:
+        """The mean's slope, and what the surrogate cannot tell of it.
+
+        Else all draws would agree to the bit on the values around a known one, and with them the
+        copies of an optimizer that converges there on points that the real one never asks for.
+        """
+        surrogate, gauss = self._surrogate, self._generator().gauss
+        unknown = surrogate.noise * surrogate.kernel.steepness(surrogate.shape)
+        return self.gradient(base) + [gauss(0.0, unknown) for _ in range(len(base))]
 
     def _drawn(
         self,

@@ -187,6 +187,16 @@ def test_a_draw_of_a_noiseless_surrogate_is_smooth_over_a_finite_difference():
     np.testing.assert_allclose(slopes, process.gradient(x), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("kernel", KERNELS, ids=lambda kernel: kernel.name)
+def test_draws_beside_a_known_value_keep_to_it_and_differ_from_each_other(kernel):
+    process = fitted(kernel, count=40)
+    assert process.is_noiseless
+    beside = process.points[7] + 1e-7
+    values = [PosteriorDraw(process, (i + 0.5) / 16, i).value(beside) for i in range(16)]
+    np.testing.assert_allclose(values, process.values[7], atol=1e-6)
+    assert len(set(values)) > 12
+
+
 def test_noise_is_found_and_a_repetition_draws_it_anew():
     process = fitted(Trigonometric(), count=80, dimension=2, noise=0.1)
     assert process.noise == pytest.approx(0.1, rel=0.5)
