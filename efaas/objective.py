@@ -68,7 +68,8 @@ class Objective:
         """The value at one point, waiting for it.
 
         Args:
-            theta: Parameter values, shape ``(num_parameters,)``, finite, in radians for angles.
+            theta: Parameter values, shape ``(num_parameters,)``, finite, in radians for angles; for
+                one parameter a number will do.
 
         Raises:
             ParameterError: The wrong length, NaN or infinity.
@@ -174,7 +175,7 @@ class Objective:
                 f"expected one point of shape ({self.num_parameters},), got shape "
                 f"{np.shape(theta)}; for several points use submit_many"
             )
-        return self._experiment.check_values(theta)
+        return self._experiment.check_values(np.atleast_1d(theta) if np.ndim(theta) == 0 else theta)
 
     def _shift_rule(self) -> ShiftRule:
         from efaas.backends.parameter_shift import shift_rule
