@@ -5,7 +5,9 @@ from __future__ import annotations
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,9 +16,11 @@ import scipy.optimize
 from qiskit.circuit import ParameterVector, QuantumCircuit
 
 import efaas
+import efaas.optimize.drive
 from efaas.clock import VirtualClock
 from efaas.errors import InputError, OptimizerError, ShotsError
 from efaas.optimize.asks import Ask
+from efaas.optimize.predictor import Candidate
 from efaas.testing import FakeBackend
 
 
@@ -31,6 +35,14 @@ def circuit(parameters: int) -> QuantumCircuit:
 def bowl(angles: np.ndarray, seed: int) -> float:
     noise = np.random.Generator(np.random.Philox(key=seed)).normal(scale=1e-3)
     return float(np.sum(1.0 - np.cos(angles - 0.3)) + 0.1 * np.sin(angles).prod() + noise)
+
+
+def smooth(angles: np.ndarray, seed: int) -> float:
+    return float(np.sum(1.0 - np.cos(angles - 0.3)) + 0.1 * np.sin(angles).prod())
+
+
+# Time for its predictions on a busy machine, too: what is tested here is not how quick they are.
+PATIENT = efaas.Speculation(predictor_share=0.3)
 
 
 class Device:
@@ -64,6 +76,7 @@ class Device:
 
     def minimize(self, method: str, **arguments: Any) -> scipy.optimize.OptimizeResult:
         arguments.setdefault("options", {"maxiter": 25})
+        arguments.setdefault("speculation", PATIENT)
         return efaas.minimize(self.energy, self.x0, method=method, **arguments)
 
 
@@ -108,7 +121,7 @@ def test_without_overhead_nothing_is_guessed() -> None:
 
 def test_an_overhead_of_many_evaluations_fills_the_rounds() -> None:
     with Device(evaluation_seconds=0.05) as device:
-        device.minimize("Nelder-Mead", speculation=efaas.Speculation(width=5, extra_shots=100))
+        device.minimize("Nelder-Mead", speculation=replace(PATIENT, width=5, extra_shots=100.0))
         later = device.backend.rounds[5:]
         assert np.median(later) == 5
 
@@ -123,7 +136,7 @@ def test_off_means_one_evaluation_a_round() -> None:
 def test_the_waste_stays_within_its_budget() -> None:
     for extra in (0.0, 0.25):
         with Device() as device:
-            speculation = efaas.Speculation(extra_shots=extra, width=4)
+            speculation = replace(PATIENT, extra_shots=extra, width=4)
             report = device.minimize("Nelder-Mead", speculation=speculation).speculation
             # Expected waste is what is bounded, so a guess or two more may turn out wrong.
             assert report.misses <= extra * (report.evaluations + 8) + 4
@@ -199,8 +212,8 @@ def test_a_limit_of_shots_counts_guesses_too() -> None:
 
 def test_final_shots_evaluate_the_end_once_more() -> None:
     with Device() as device:
-        result = device.minimize("COBYLA", final_shots=10_000)
-        plain = device.minimize("COBYLA")
+        result = device.minimize("COBYLA", final_shots=10_000, speculation="off")
+        plain = device.minimize("COBYLA", speculation="off")
     assert isinstance(result.final_fun, float)
     assert "final_fun" not in plain
 
@@ -298,6 +311,38 @@ def test_a_submission_may_have_shots_of_its_own() -> None:
         assert isinstance(device.energy.submit(device.x0, shots=7).result(), float)
         with pytest.raises(ShotsError):
             device.energy.submit(device.x0, shots=0)
+
+
+class NowherePredictor:
+    """Guesses points where a circuit has no value."""
+
+    def __init__(self, *_: Any, **__: Any) -> None: ...
+
+    def observe(self, ask: Ask, answer: Any) -> None: ...
+
+    def absorb(self, seconds: float) -> None: ...
+
+    def settle(self, candidate: Candidate, is_hit: bool) -> None: ...
+
+    def candidates(self, pending: Any, **_: Any) -> list[Candidate]:
+        return [Candidate((Ask(np.full(4, np.nan)),), 1.0, 1, "nowhere")]
+
+
+def test_guesses_without_a_value_cost_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected, _ = scipys("Nelder-Mead")
+    monkeypatch.setattr(efaas.optimize.drive, "Predictor", NowherePredictor)
+    with Device() as device:
+        assert device.minimize("Nelder-Mead").x.tobytes() == expected.x.tobytes()
+
+
+def test_workers_of_the_users_may_ask_from_threads() -> None:
+    expected, _ = scipys("L-BFGS-B", value=smooth)
+    with Device(value=smooth) as device, ThreadPoolExecutor(4) as pool:
+        options = {"maxiter": 25, "workers": pool.map}
+        result = device.minimize("L-BFGS-B", options=options)
+    assert result.x.tobytes() == expected.x.tobytes()
+    assert result.speculation.evaluations == expected.nfev
+    assert "workers" in result.speculation.notes[0]
 
 
 class TestGuesses:

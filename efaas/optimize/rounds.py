@@ -9,6 +9,7 @@ on what was guessed.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
+from efaas.errors import InputError
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
 from efaas.optimize.tally import Tally
@@ -78,6 +80,8 @@ class RoundedObjective:
         self._predictor = predictor
         self._limits = limits
         self._ledger = Ledger()
+        # An optimizer may ask from several threads, where its caller gave it workers.
+        self._lock = threading.RLock()
         self._notes: tuple[str, ...] = ()
         self._heard: list[Ask] | None = None  # while it is found out what will be asked for
         self._tally = Tally(shots, speculation.mode)
@@ -161,16 +165,18 @@ class RoundedObjective:
         if self._heard is not None:
             self._heard.append(ask)
             raise _Heard
-        future = self._ledger.take(ask.key)
-        if future is None:
-            near = self._near(ask)
-            if near is not None:
-                return near
-            self._ensure((ask,))
+        with self._lock:
             future = self._ledger.take(ask.key)
-            assert future is not None
+            if future is None:
+                near = self._near(ask)
+                if near is not None:
+                    return near
+                self._ensure((ask,))
+                future = self._ledger.take(ask.key)
+                assert future is not None
         answer = future.result()
-        self._consumed(ask, answer)
+        with self._lock:
+            self._consumed(ask, answer)
         return answer
 
     def _consumed(self, ask: Ask, answer: Any) -> None:
@@ -221,7 +227,13 @@ class RoundedObjective:
                 line = list(self._ledger.line(ask.key))
                 if len(line) == _place(candidate, ask, step):
                     guesses.append((candidate, ask, line[-1].guess if line else None))
-        self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
+        try:
+            self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
+        except InputError:
+            if not guesses:
+                raise
+            guesses = []  # a guess may lie where the objective has no value
+            self._round = self._source.submit(missing, [])
         for ask, future in zip(missing, self._round.futures, strict=True):
             self._ledger.add_committed(ask, future)
         for (candidate, ask, _), guess in zip(guesses, self._round.guesses, strict=True):
