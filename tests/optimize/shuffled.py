@@ -24,7 +24,7 @@ class ShuffledObjective:
         lost: The share of guesses that end in an error which is not the objective's.
 
     Attributes:
-        asked: Everything that was committed, in order.
+        asked: Everything that an optimizer was given the answer to, in order.
     """
 
     def __init__(
@@ -55,25 +55,29 @@ class ShuffledObjective:
     def __call__(self, x: Any) -> Any:
         """What plain scipy calls."""
         ask = Ask(x)
+        self.asked.append(ask.key)
         return self._answer(ask, self._commit(ask))
 
     def gradient_at(self, x: Any) -> Any:
         """What plain scipy calls as ``jac``."""
         ask = Ask(x, "gradient")
+        self.asked.append(ask.key)
         return self._answer(ask, self._commit(ask))
 
     def submit_round(
         self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Any]] = ()
-    ) -> tuple[list[Future[Any]], list[_Guess]]:
+    ) -> tuple[list[_Future], list[_Guess]]:
         began_at, self.rounds = self._now, self.rounds + 1
         self._now += self._overhead + self._each * (len(asked) + len(guessed))
-        futures: list[Future[Any]] = [
-            self._begin(ask, self._commit(ask), began_at) for ask in asked
-        ]
+        futures: list[_Future] = [self._begin(ask, self._commit(ask), began_at) for ask in asked]
         guesses: list[_Guess] = []
+        for future, ask in zip(futures, asked, strict=True):
+            future.committed_as = ask.key
         for ask, after in guessed:
             occurrence = self._counts[ask.key] + 1 if after is None else after.occurrence + 1
-            guesses.append(_Guess(self, ask, occurrence, self._begin(ask, occurrence, began_at)))
+            guess = self._begin(ask, occurrence, began_at)
+            guess.is_lost = bool(self._random.random() < self._lost)
+            guesses.append(_Guess(self, ask, occurrence, guess))
         return futures, guesses
 
     def evaluations_of(self, ask: Ask) -> int:
@@ -102,7 +106,6 @@ class ShuffledObjective:
 
     def _commit(self, ask: Ask) -> int:
         self._counts[ask.key] += 1
-        self.asked.append(ask.key)
         return self._counts[ask.key]
 
     def _begin(self, ask: Ask, occurrence: int, began_at: float) -> _Future:
@@ -129,10 +132,13 @@ class _Future(Future[Any]):
         self._objective = objective
         self.job = job
         self.is_lost = False
+        self.committed_as: AskKey | None = None
 
     def result(self, timeout: float | None = None) -> Any:
         if not self.cancelled():
             self._objective.run_until(self)
+        if self.committed_as is not None:
+            self._objective.asked.append(self.committed_as)
         return super().result(timeout)
 
 
@@ -155,6 +161,7 @@ class _Guess:
             return False
         if not self.future.done():
             self.future.is_lost = False  # as good as asked for
+        self.future.committed_as = self.ask.key
         return True
 
     def withdraw(self) -> None:
