@@ -230,7 +230,12 @@ def interrupted(after: int) -> Iterator[Callable[[np.ndarray, int], float]]:
             signal.raise_signal(signal.SIGINT)
         return bowl(angles, seed)
 
-    yield value
+    # A shell may have started us with Ctrl-C ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield value
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def test_ctrl_c_gives_the_best_so_far() -> None:

@@ -87,7 +87,8 @@ def put_in_place() -> None:
                 setattr(module, bound, minimize)
 
 
-put_in_place()
+if "EFAAS_SUITE_REPORT" in os.environ:  # not where this file is merely looked at for doctests
+    put_in_place()
 
 
 class Tests:
