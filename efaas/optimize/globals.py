@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import scipy.optimize
 
-from efaas.errors import OptimizerError, ParameterError
+from efaas.errors import OptimizerError
+from efaas.optimize.door import PARAMETER_SHIFT, checked_start, refuse_shift, require_shots
 from efaas.optimize.drive import drive
-from efaas.optimize.minimize import PARAMETER_SHIFT
 from efaas.optimize.report import SpeculationReport
 from efaas.optimize.seeding import Seeding
 from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
@@ -86,8 +86,7 @@ def evaluated_in_rounds(
         source, shots = make_source(fun), fun.shots
     else:
         _check_plain(fun, arguments)
-        threads = 0 if chosen.mode == "off" else chosen.workers or chosen.width
-        source = PooledFunction(fun, None, _further(arguments), threads=threads)
+        source = PooledFunction(fun, None, _further(arguments), threads=chosen.threads)
     call = kind(arguments, seeding)
     is_guessed, notes = _guessing(call, chosen)
     return drive(
@@ -199,11 +198,8 @@ def _check_objective(
     if kind.one_per_parameter in arguments:
         _check_count(objective, kind.one_per_parameter, arguments[kind.one_per_parameter])
     if arguments.get("x0") is not None:
-        _check_start(objective, arguments["x0"])
-    if objective.shots is None and limits.max_shots is not None:
-        raise OptimizerError(
-            "max_shots is given, but the objective computes exact expectations without shots"
-        )
+        checked_start(objective, arguments["x0"])
+    require_shots(objective, limits)
 
 
 def _check_count(objective: SubmitsPoints, name: str, given: Any) -> None:
@@ -218,21 +214,6 @@ def _check_count(objective: SubmitsPoints, name: str, given: Any) -> None:
         )
 
 
-def _check_start(objective: SubmitsPoints, x0: Any) -> None:
-    try:
-        start = np.atleast_1d(np.asarray(x0, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"x0 must be numbers, got {x0!r}") from error
-    if start.shape != (objective.num_parameters,):
-        raise ParameterError(
-            f"x0 has shape {start.shape}; the objective has {objective.num_parameters} parameters, "
-            f"so expected shape ({objective.num_parameters},)"
-        )
-    if not np.isfinite(start).all():
-        bad = int(np.flatnonzero(~np.isfinite(start))[0])
-        raise ParameterError(f"x0 is not finite at index {bad}: {start}")
-
-
 def _check_jac(jac: Any, name: str) -> None:
     if jac is None or jac is False or callable(jac):
         return
@@ -245,9 +226,4 @@ def _check_jac(jac: Any, name: str) -> None:
 
 
 def _check_plain(fun: Any, arguments: Mapping[str, Any]) -> None:
-    jac = (arguments.get("minimizer_kwargs") or {}).get("jac")
-    if isinstance(jac, str) and jac == PARAMETER_SHIFT:
-        raise OptimizerError(
-            "jac='parameter-shift' needs an objective of a session (session.objective(...)): "
-            f"there is no circuit to shift in {fun!r}"
-        )
+    refuse_shift(fun, (arguments.get("minimizer_kwargs") or {}).get("jac"))

@@ -79,10 +79,6 @@ class Ledger:
             del self._committed[key]
         return future
 
-    def has_committed(self, key: AskKey) -> bool:
-        """Whether an answer waits to be taken."""
-        return key in self._committed
-
     def confirm(self, ask: Ask) -> Entry | None:
         """Commit the first guess of what is asked for now; None if there is none that will do."""
         line = self._lines.get(ask.key)

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import scipy.optimize
 
-from efaas.errors import OptimizerError, ParameterError
+from efaas.errors import OptimizerError
+from efaas.optimize.door import (
+    PARAMETER_SHIFT,
+    checked_start,
+    explained,
+    is_parameter_shift,
+    refuse_shift,
+    require_shots,
+)
 from efaas.optimize.drive import drive
 from efaas.optimize.limits import Limits
 from efaas.optimize.report import SpeculationReport
 from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
 from efaas.optimize.speculation import OFF, Speculation, as_speculation
-from efaas.optimize.start import FROM_ASKED, MinimizeStart, takes_workers
+from efaas.optimize.start import FROM_ASKED, MinimizeStart, takes_derivatives, takes_workers
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import ArrayLike
 
-__all__ = ["PARAMETER_SHIFT", "minimize"]
-
-PARAMETER_SHIFT = "parameter-shift"
-"""The ``jac`` that asks for exact gradients from shifted circuits."""
+__all__ = ["minimize"]
 
 _METHODS = (
     *("Nelder-Mead", "Powell", "CG", "BFGS", "Newton-CG", "L-BFGS-B", "TNC", "COBYLA", "COBYQA"),
     *("SLSQP", "trust-constr", "dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
 )
 """Names for the error message; scipy itself decides what it knows."""
-
-_WITHOUT_DERIVATIVES = frozenset({"nelder-mead", "powell", "cobyla", "cobyqa"})
 
 # The function itself: a user may put ``efaas.minimize`` in scipy's place.
 _scipy_minimize = scipy.optimize.minimize
@@ -115,28 +116,27 @@ def minimize(
         "options": options,
     }
     limits = Limits(max_rounds, max_seconds, max_shots)
-    is_shift = isinstance(jac, str) and jac == PARAMETER_SHIFT
+    is_explicit = speculation is not None
+    default = Speculation() if isinstance(fun, SubmitsPoints) else OFF
+    chosen = as_speculation(speculation, default=default)
+    can_guess, notes = _guessing(passed, chosen, is_explicit=is_explicit)
     source: Source
     if isinstance(fun, SubmitsPoints):
-        x0 = _checked_start(fun, x0)
+        x0 = checked_start(fun, x0)
         _check_arguments(fun, args, jac, limits, final_shots)
-        chosen = as_speculation(speculation, default=Speculation())
         source, shots = ObjectiveSource(fun), fun.shots
-        if is_shift:
+        if is_parameter_shift(jac):
             passed["jac"] = FROM_ASKED
     else:
-        chosen = as_speculation(speculation, default=OFF)
-        _check_plain(fun, is_shift, limits, final_shots)
-        can_guess, notes = _guessing(passed, chosen, is_explicit=True)
+        _check_plain(fun, jac, limits, final_shots)
         gains = chosen.mode != "off" and (can_guess or _gives_map(passed))
         if limits.are_none and not gains:
             return _by_scipy(fun, x0, args, passed, callback, notes)
-        gradient = jac if callable(jac) and _takes_derivatives(method) else None
-        source, shots = _pooled(fun, gradient, args, chosen), None
+        gradient = jac if callable(jac) and takes_derivatives(method) else None
+        further = args if isinstance(args, tuple) else (args,)
+        source, shots = PooledFunction(fun, gradient, further, threads=chosen.threads), None
         if gradient is not None:
             passed["jac"] = FROM_ASKED
-    is_explicit = speculation is not None
-    can_guess, notes = _guessing(passed, chosen, is_explicit=is_explicit)
     start = MinimizeStart.prepared(
         MinimizeStart(x0, args, passed, callback, _gives_map(passed), may_call_ahead=is_explicit)
     )
@@ -151,10 +151,10 @@ def minimize(
             notes=notes,
         )
     except ValueError as error:
-        explained = _explained(error, method)
-        if explained is None:
+        better = explained(error, method, _METHODS)
+        if better is None:
             raise
-        raise explained from error
+        raise better from error
     if final_shots is not None and result.get("x") is not None:
         result["final_fun"] = fun.submit(result["x"], shots=final_shots).result()
     return result
@@ -172,23 +172,13 @@ def _by_scipy(
     try:
         result = _scipy_minimize(fun, x0, args, callback=callback, **passed)
     except ValueError as error:
-        explained = _explained(error, passed["method"])
-        if explained is None:
+        better = explained(error, passed["method"], _METHODS)
+        if better is None:
             raise
-        raise explained from error
+        raise better from error
     evaluations = int(result.get("nfev", 0))  # a method of the user's own may not count
     result["speculation"] = SpeculationReport(evaluations, evaluations, notes=notes)
     return result
-
-
-def _pooled(fun: Any, gradient: Any, args: Any, speculation: Speculation) -> PooledFunction:
-    threads = 0 if speculation.mode == "off" else speculation.workers or speculation.width
-    further = args if isinstance(args, tuple) else (args,)
-    return PooledFunction(fun, gradient, further, threads=threads)
-
-
-def _takes_derivatives(method: Any) -> bool:
-    return not isinstance(method, str) or method.lower() not in _WITHOUT_DERIVATIVES
 
 
 def _gives_map(passed: dict[str, Any]) -> bool:
@@ -215,35 +205,6 @@ def _guessing(
     return True, ()
 
 
-def _explained(error: ValueError, method: Any) -> OptimizerError | None:
-    """An error that says more, if scipy does not know the method."""
-    if not isinstance(method, str) or "Unknown solver" not in str(error):
-        return None
-    known = {name.lower(): name for name in _METHODS}
-    close = [known[name] for name in difflib.get_close_matches(method.lower(), known)]
-    hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-    return OptimizerError(
-        f"scipy knows no method {method!r}: {hint}Expected one of {', '.join(_METHODS)}"
-    )
-
-
-def _checked_start(objective: SubmitsPoints, x0: ArrayLike) -> NDArray[np.float64]:
-    try:
-        start = np.atleast_1d(np.asarray(x0, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"x0 must be numbers, got {x0!r}") from error
-    if start.shape != (objective.num_parameters,):
-        raise ParameterError(
-            f"x0 has shape {start.shape}; the objective has {objective.num_parameters} parameters, "
-            f"so expected shape ({objective.num_parameters},)"
-        )
-    if not np.isfinite(start).all():
-        raise ParameterError(
-            f"x0 is not finite at index {int(np.flatnonzero(~np.isfinite(start))[0])}: {start}"
-        )
-    return start
-
-
 def _check_arguments(
     objective: SubmitsPoints, args: Any, jac: Any, limits: Limits, final_shots: int | None
 ) -> None:
@@ -267,20 +228,13 @@ def _check_arguments(
             f"jac={jac!r} is unknown: expected 'parameter-shift', '2-point', '3-point', a function "
             "or None"
         )
-    if objective.shots is None and limits.max_shots is not None:
-        raise OptimizerError(
-            "max_shots is given, but the objective computes exact expectations without shots"
-        )
+    require_shots(objective, limits)
     if final_shots is not None and (not isinstance(final_shots, int) or final_shots < 1):
         raise OptimizerError(f"final_shots is a whole number of 1 or more; got {final_shots!r}")
 
 
-def _check_plain(fun: Any, is_shift: bool, limits: Limits, final_shots: int | None) -> None:
-    if is_shift:
-        raise OptimizerError(
-            "jac='parameter-shift' needs an objective of a session (session.objective(...)): "
-            f"there is no circuit to shift in {fun!r}"
-        )
+def _check_plain(fun: Any, jac: Any, limits: Limits, final_shots: int | None) -> None:
+    refuse_shift(fun, jac)
     for name, given in (("max_shots", limits.max_shots), ("final_shots", final_shots)):
         if given is not None:
             raise OptimizerError(f"{name} needs an objective of a session: {fun!r} has no shots")

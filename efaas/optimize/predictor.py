@@ -32,8 +32,7 @@ from efaas.optimize.surrogate import Belief
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.optimize.asks import Ask, Oracle, Step
-    from efaas.optimize.scenarios import Key
+    from efaas.optimize.asks import Ask, AskKey, Oracle, Step
 
 __all__ = ["CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
 
@@ -62,7 +61,7 @@ _PRIOR = 8.0
 _FADING = 0.98
 """What a settled guess still weighs after the next one of its kind and share."""
 
-_Identity: TypeAlias = "tuple[tuple[Key, ...], int]"
+_Identity: TypeAlias = "tuple[tuple[AskKey, ...], int]"
 _T = TypeVar("_T", bound=Hashable)
 
 
@@ -108,8 +107,8 @@ class Predictor:
         self._calls = 0
         self._beliefs = [Belief(Trigonometric()), Belief(Rbf())]
         self._queue: deque[tuple[NDArray[Any], float]] = deque(maxlen=256)
-        self._latest: dict[Key, float] = {}
-        self._absorbed: dict[tuple[Key, float], None] = {}
+        self._latest: dict[AskKey, float] = {}
+        self._absorbed: dict[tuple[AskKey, float], None] = {}
         self._repeats = Counter[bool]()  # of a value asked again: was it the same?
         self._best, self._worst = np.inf, -np.inf
         self._moves = Counter[str]()  # how often a value was the best or the worst so far
@@ -163,7 +162,7 @@ class Predictor:
         self,
         pending: Step,
         *,
-        known: Mapping[Key, Any],
+        known: Mapping[AskKey, Any],
         depth: int,
         limit: int,
         seconds: float,
@@ -235,7 +234,7 @@ class Predictor:
     def _belief(self) -> Belief:
         return max(self._beliefs, key=lambda belief: belief.score)
 
-    def _enqueue(self, key: Key, x: NDArray[Any], value: float) -> None:
+    def _enqueue(self, key: AskKey, x: NDArray[Any], value: float) -> None:
         if (key, value) not in self._absorbed and np.isfinite(value):
             _remember(self._absorbed, (key, value), None)
             self._queue.append((x, value))
@@ -247,7 +246,7 @@ class Predictor:
         self._worst = max(self._worst, value)
 
     def _explore(
-        self, explorer: _Explorer, known: Mapping[Key, Any], enough: int
+        self, explorer: _Explorer, known: Mapping[AskKey, Any], enough: int
     ) -> tuple[frozenset[_Identity], str]:
         """Walk the paths. Returns what is certain, and the kind of the others."""
         belief = self._belief()
@@ -271,7 +270,7 @@ class Predictor:
         self._was_certain = bool(certain)
         return frozenset(certain), belief.process.kernel.name
 
-    def _seen(self, known: Mapping[Key, Any], belief: Belief) -> Seen:
+    def _seen(self, known: Mapping[AskKey, Any], belief: Belief) -> Seen:
         repeats = self._repeats
         is_repeatable = not repeats[False] if repeats else belief.process.is_noiseless
         return Seen(known, self._latest, is_repeatable, self._returns_pair, self._shape)
@@ -345,12 +344,12 @@ def _agreement(paths: Sequence[Sequence[Step]]) -> list[_Identity]:
     return common
 
 
-def _keys(step: Step) -> tuple[Key, ...]:
+def _keys(step: Step) -> tuple[AskKey, ...]:
     return tuple(ask.key for ask in step)
 
 
 def _chosen(
-    paths: Sequence[Sequence[Step]], known: Mapping[Key, Any], limit: int
+    paths: Sequence[Sequence[Step]], known: Mapping[AskKey, Any], limit: int
 ) -> dict[_Identity, tuple[float, Step, int]]:
     """The steps worth evaluating, each with its share of the paths, and its least depth."""
     rows = [list(_unknown(path, known)) for path in paths]
@@ -377,7 +376,7 @@ def _chosen(
 
 
 def _unknown(
-    path: Sequence[Step], known: Mapping[Key, Any]
+    path: Sequence[Step], known: Mapping[AskKey, Any]
 ) -> Iterator[tuple[_Identity, Step, int]]:
     """The steps beyond the pending one that would have to be evaluated, with their depths."""
     pending = Counter(ask.key for ask in path[0])

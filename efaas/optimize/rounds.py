@@ -131,10 +131,7 @@ class RoundedObjective:
     def exact_value(self, x: Any) -> Any:
         """The objective at ``x`` itself, whatever may be near."""
         ask = Ask(x)
-        self._ensure((ask,))
-        future = self._ledger.take(ask.key)
-        assert future is not None
-        answer = future.result()
+        answer = self._committed(ask).result()
         self._tally.used(self._source.evaluations_of(ask))
         return answer
 
@@ -171,18 +168,23 @@ class RoundedObjective:
                 near = self._near(ask)
                 if near is not None:
                     return near
-                self._ensure((ask,))
-                future = self._ledger.take(ask.key)
-                assert future is not None
+                future = self._committed(ask)
         answer = future.result()
         with self._lock:
             self._consumed(ask, answer)
         return answer
 
+    def _committed(self, ask: Ask) -> Future[Any]:
+        """The answer to something that is asked for now, sent out if it was not begun before."""
+        self._ensure((ask,))
+        future = self._ledger.take(ask.key)
+        assert future is not None
+        return future
+
     def _consumed(self, ask: Ask, answer: Any) -> None:
         self._tally.used(self._source.evaluations_of(ask), is_value=ask.kind == VALUE)
         if self._predictor is not None:
-            with self._forgiving():
+            with self._predicting():
                 self._predictor.observe(ask, answer)
         if ask.kind == VALUE:
             self._note_best(ask, answer)
@@ -213,7 +215,7 @@ class RoundedObjective:
         evaluations = sum(map(self._source.evaluations_of, missing))
         self._tally.check(self._limits, evaluations)
         chosen: list[Candidate] = []
-        with self._forgiving():
+        with self._predicting():
             chosen = self._chosen(step, evaluations)
         kept: dict[AskKey, int] = {}
         for candidate in chosen:
@@ -240,13 +242,12 @@ class RoundedObjective:
             entry = Entry(ask, guess, candidate)
             self._ledger.add_guess(entry)
             self._entries.append(entry)
-        self._tally.launched(evaluations, guesses, self._source)
+        guessed = sum(self._source.evaluations_of(ask) for _, ask, _ in guesses)
+        self._tally.launched(asked=evaluations, guessed=guessed)
         budget = self._budget()
         if self._predictor is not None and budget >= _LEAST_SECONDS:
-            began_at = time.perf_counter()
-            with self._forgiving():
+            with self._predicting():
                 self._predictor.absorb(budget)
-            self._tally.predictor_seconds += time.perf_counter() - began_at
 
     def _measure(self) -> None:
         """Take in how long the latest round took, and which of its guesses came true."""
@@ -260,21 +261,27 @@ class RoundedObjective:
                 candidate, was_hit = settled.get(id(entry.candidate), (entry.candidate, False))
                 is_hit = was_hit or id(entry) in self._confirmed
                 settled[id(entry.candidate)] = (candidate, is_hit)
-            with self._forgiving():
+            with self._predicting():
                 for candidate, is_hit in settled.values():
                     self._predictor.settle(candidate, is_hit)
         self._entries.clear()
         self._confirmed.clear()
 
     @contextmanager
-    def _forgiving(self) -> Iterator[None]:
-        """No error of a prediction may cost the run: it goes on without, and the report says so."""
+    def _predicting(self) -> Iterator[None]:
+        """Entered where the predictor works: its time is counted.
+
+        No error of a prediction may cost the run: it goes on without, and the report says so.
+        """
+        began_at = time.perf_counter()
         try:
             yield
         except Exception as error:
             self._predictor = None
             self._notes += (f"guessing ended early: {type(error).__name__}: {error}",)
             logger.warning("the predictor failed; nothing is guessed from here on", exc_info=True)
+        finally:
+            self._tally.predictor_seconds += time.perf_counter() - began_at
 
     def _budget(self) -> float:
         """Real seconds that the predictor may use now."""
@@ -324,7 +331,6 @@ class RoundedObjective:
             width=self._speculation.width,
             allowance=self._tally.allowance(self._speculation),
         )
-        self._tally.predictor_seconds += time.perf_counter() - began_at
         return [new[index] for index in picked]
 
     def _near(self, ask: Ask) -> float | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,6 +11,7 @@ import scipy.optimize
 
 from efaas.errors import OptimizerError
 from efaas.optimize.asks import Ask
+from efaas.optimize.door import explained
 from efaas.optimize.globals import evaluated_in_rounds, mirroring
 from efaas.optimize.limits import Limits
 from efaas.optimize.scipy_call import ScipyCall
@@ -81,14 +81,10 @@ def minimize_scalar(
             make_source=_OneParameter,
         )
     except ValueError as error:
-        if "Unknown solver" not in str(error):
+        better = explained(error, str(error).split()[-1], _METHODS)
+        if better is None:
             raise
-        method = str(error).split()[-1]
-        close = difflib.get_close_matches(method.lower(), _METHODS)
-        hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
-        raise OptimizerError(
-            f"scipy knows no method {method!r}: {hint}Expected one of {', '.join(_METHODS)}"
-        ) from error
+        raise better from error
     return result
 
 

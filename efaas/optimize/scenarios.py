@@ -10,7 +10,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -21,22 +21,18 @@ from efaas.optimize.surrogate import ALIKE
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.optimize.asks import Ask
+    from efaas.optimize.asks import Ask, AskKey
     from efaas.optimize.surrogate import GaussianProcess
 
 __all__ = [
     "Draw",
     "FrequencyDraw",
-    "Key",
     "PosteriorDraw",
     "Scenario",
     "Seen",
     "as_point",
     "value_in",
 ]
-
-Key: TypeAlias = tuple[str, str, tuple[int, ...], bytes]
-"""What tells asks apart: ``Ask.key``."""
 
 _MOST_CONDITIONED = 256
 """Points of a path beyond this many no longer condition the later ones: the cost stays bounded."""
@@ -68,8 +64,8 @@ class Seen:
         shape: The shape of a value: ``()``, or that of the user's one-element array.
     """
 
-    known: Mapping[Key, Any]
-    latest: Mapping[Key, float]
+    known: Mapping[AskKey, Any]
+    latest: Mapping[AskKey, float]
     is_repeatable: bool
     returns_pair: bool = False
     shape: tuple[int, ...] = ()
@@ -96,7 +92,7 @@ class Scenario:
 
     seen: Seen
     draw: Draw
-    _given: dict[Key, Any] = field(default_factory=dict)
+    _given: dict[AskKey, Any] = field(default_factory=dict)
 
     def __call__(self, ask: Ask) -> Any:
         """The answer to the next ask of the path."""

@@ -7,12 +7,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
-import numpy as np
 import scipy.optimize
 
-from efaas.optimize.minimize import PARAMETER_SHIFT
+from efaas.optimize.door import is_parameter_shift
 from efaas.optimize.seeding import Seeding
-from efaas.optimize.start import takes_workers
+from efaas.optimize.start import holds_function, silent, takes_workers
 
 if TYPE_CHECKING:
     from efaas.optimize.asks import Asked
@@ -21,7 +20,6 @@ __all__ = [
     "AsksAhead",
     "CopiedCall",
     "ScipyCall",
-    "holds_function",
     "in_rounds",
     "in_single_pass",
     "local_search",
@@ -31,8 +29,6 @@ __all__ = [
 
 _ROUND_POINTS = 1_000
 """Most points of a grid in one round."""
-
-_PRINTING = ("disp", "iprint", "verbose")
 
 
 @runtime_checkable
@@ -169,7 +165,7 @@ def local_search(
     """
     made = dict(given)
     jac, method = made.get("jac"), made.get("method")
-    if isinstance(jac, str) and jac == PARAMETER_SHIFT:
+    if is_parameter_shift(jac):
         made["jac"] = asked.gradient
     elif workers is not None and jac is not True and not callable(jac) and takes_workers(method):
         made["options"] = {"workers": workers} | dict(made.get("options") or {})
@@ -184,20 +180,5 @@ def quiet_local_search(given: Mapping[str, Any] | None) -> dict[str, Any] | None
     if "callback" in made:
         made["callback"] = None
     if isinstance(made.get("options"), dict):
-        made["options"] = {k: v for k, v in made["options"].items() if k not in _PRINTING}
+        made["options"] = silent(made["options"])
     return made
-
-
-def holds_function(value: Any) -> bool:
-    """Whether it is, or holds, a function that is not one of scipy's optimizers."""
-    if isinstance(value, dict):
-        return any(holds_function(v) for k, v in value.items() if k not in ("args", "callback"))
-    if isinstance(value, list | tuple):
-        return any(map(holds_function, value))
-    if isinstance(value, scipy.optimize.NonlinearConstraint):
-        return True
-    if isinstance(value, scipy.optimize.HessianUpdateStrategy | type | np.ndarray):
-        return False
-    return callable(value) and not str(getattr(value, "__module__", "")).startswith(
-        "scipy.optimize"
-    )

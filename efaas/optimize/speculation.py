@@ -68,6 +68,11 @@ class Speculation:
                 f"Speculation.seed is a whole number that is not negative; got {self.seed!r}"
             )
 
+    @property
+    def threads(self) -> int:
+        """How many threads call a plain function; 0 where it is not speculated on."""
+        return 0 if self.mode == "off" else self.workers or self.width
+
 
 def as_speculation(given: Any, *, default: Speculation) -> Speculation:
     """What a ``speculation=`` argument means.

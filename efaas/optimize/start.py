@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import scipy.optimize
 
 from efaas.optimize.asks import Asked, EndOfPath
 
-__all__ = ["FROM_ASKED", "MinimizeStart", "RememberedFunction", "takes_workers"]
+__all__ = [
+    "FROM_ASKED",
+    "MinimizeStart",
+    "RememberedFunction",
+    "holds_function",
+    "silent",
+    "takes_derivatives",
+    "takes_workers",
+]
 
 FROM_ASKED = "from asked"
 """A ``jac`` that is asked for like a value: the objective's own, or the user's function."""
@@ -24,11 +32,21 @@ _NO_DERIVATIVES = ("nelder-mead", "powell", "cobyla", "cobyqa")
 _PRINTING = ("disp", "iprint", "verbose")
 
 
+def silent(options: Mapping[str, Any]) -> dict[str, Any]:
+    """A method's options without those that make it print."""
+    return {name: value for name, value in options.items() if name not in _PRINTING}
+
+
+def takes_derivatives(method: Any) -> bool:
+    """Whether a method uses gradients."""
+    return not isinstance(method, str) or method.lower() not in _NO_DERIVATIVES
+
+
 def takes_workers(method: Any) -> bool:
     """Whether a method takes a map-like callable as its option ``workers``."""
     if callable(method):
         return bool(getattr(method, "takes_workers", False))
-    return method is None or (isinstance(method, str) and method.lower() not in _NO_DERIVATIVES)
+    return (method is None or isinstance(method, str)) and takes_derivatives(method)
 
 
 class RememberedFunction:
@@ -111,7 +129,7 @@ class MinimizeStart:
     @property
     def is_data(self) -> bool:
         """Whether it can be pickled and run elsewhere: it holds no function of the user's."""
-        return not _has_functions([self.args, *self.passed.values()])
+        return not holds_function([self.args, *self.passed.values()])
 
     def run(self, asked: Asked) -> scipy.optimize.OptimizeResult:
         """The real run: the user's own arguments, with callbacks and printing."""
@@ -130,7 +148,7 @@ class MinimizeStart:
             name: _with_functions(_deep_copied(value), _seen_by_copy) if name != "method" else value
             for name, value in pristine.items()
         }
-        options = {k: v for k, v in (passed.get("options") or {}).items() if k not in _PRINTING}
+        options = silent(passed.get("options") or {})
         if not self.gives_map:
             options.pop("workers", None)  # somebody's pool: not for copies
         passed["options"] = options
@@ -138,8 +156,7 @@ class MinimizeStart:
 
     def __reduce__(self) -> tuple[Any, ...]:
         x0, pristine = self._pristine or (self.x0, self.passed)
-        without = MinimizeStart(x0, (), dict(pristine), None, self.gives_map)
-        return _rebuilt, (without.x0, without.args, without.passed, without.gives_map)
+        return MinimizeStart, (x0, (), dict(pristine), None, self.gives_map)
 
     def _arguments(self, asked: Asked, passed: Mapping[str, Any]) -> dict[str, Any]:
         arguments = dict(passed)
@@ -148,10 +165,6 @@ class MinimizeStart:
         if self.gives_map:
             arguments["options"] = {"workers": asked.map} | dict(arguments.get("options") or {})
         return arguments
-
-
-def _rebuilt(x0: Any, args: Any, passed: Mapping[str, Any], gives_map: bool) -> MinimizeStart:
-    return MinimizeStart(x0, args, passed, gives_map=gives_map)
 
 
 def _with_functions(value: Any, wrap: Callable[[Any], Any]) -> Any:
@@ -164,10 +177,10 @@ def _with_functions(value: Any, wrap: Callable[[Any], Any]) -> Any:
         wrapped = [_with_functions(item, wrap) for item in value]
         return wrapped if isinstance(value, list) else tuple(wrapped)
     if isinstance(value, scipy.optimize.NonlinearConstraint):
-        wrapped = _shallow_copied(value)
+        constraint: Any = copy.copy(cast("Any", value))
         for name in ("fun", "jac", "hess"):
-            setattr(wrapped, name, _with_functions(getattr(value, name), wrap))
-        return wrapped
+            setattr(constraint, name, _with_functions(getattr(value, name), wrap))
+        return constraint
     return value
 
 
@@ -182,17 +195,19 @@ def _seen_by_copy(function: Any) -> Any:
     return function.for_copy() if isinstance(function, RememberedFunction) else function
 
 
-def _has_functions(values: Iterable[Any]) -> bool:
-    for value in values:
-        if _is_plain_function(value):
-            return True
-        if isinstance(value, dict) and _has_functions(value.values()):
-            return True
-        if isinstance(value, list | tuple) and _has_functions(value):
-            return True
-        if isinstance(value, scipy.optimize.NonlinearConstraint):
-            return True
-    return False
+def holds_function(value: Any) -> bool:
+    """Whether it is, or holds, a function that is not one of scipy's optimizers."""
+    if isinstance(value, dict):
+        return any(holds_function(v) for k, v in value.items() if k not in ("args", "callback"))
+    if isinstance(value, list | tuple):
+        return any(map(holds_function, value))
+    if isinstance(value, scipy.optimize.NonlinearConstraint):
+        return True
+    if isinstance(value, scipy.optimize.HessianUpdateStrategy | type | np.ndarray):
+        return False
+    return callable(value) and not str(getattr(value, "__module__", "")).startswith(
+        "scipy.optimize"
+    )
 
 
 def _deep_copied(value: Any) -> Any:
@@ -205,15 +220,11 @@ def _deep_copied(value: Any) -> Any:
         copies = [_deep_copied(item) for item in value]
         return copies if isinstance(value, list) else tuple(copies)
     if isinstance(value, scipy.optimize.NonlinearConstraint):
-        return _shallow_copied(value)
+        return copy.copy(cast("Any", value))
     try:
         return copy.deepcopy(value)
     except Exception:  # what cannot be copied is handed on as it is
         return value
-
-
-def _shallow_copied(value: Any) -> Any:
-    return copy.copy(value)
 
 
 def _key(value: Any) -> Any:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Sequence
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from efaas.optimize.report import HitRate, SpeculationReport
 from efaas.policies.speculation import RoundTimes
@@ -13,7 +12,7 @@ from efaas.policies.speculation import RoundTimes
 if TYPE_CHECKING:
     from efaas.optimize.ledger import Entry
     from efaas.optimize.limits import Limits
-    from efaas.optimize.sources import Measured, Source
+    from efaas.optimize.sources import Measured
     from efaas.optimize.speculation import Speculation
 
 __all__ = ["Tally"]
@@ -63,11 +62,11 @@ class Tally:
         self.values += is_value
         self._asks += 1
 
-    def launched(self, asked: int, guesses: Sequence[Any], source: Source) -> None:
-        """A round went out."""
+    def launched(self, *, asked: int, guessed: int) -> None:
+        """A round went out, with so many evaluations of each kind."""
         self._rounds += 1
         self._asked += asked
-        self._guessed += sum(source.evaluations_of(ask) for _, ask, _ in guesses)
+        self._guessed += guessed
 
     def ended(self, measured: Measured | None) -> None:
         """A round came back."""
