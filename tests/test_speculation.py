@@ -20,7 +20,7 @@ import efaas.optimize.drive
 from efaas.clock import VirtualClock
 from efaas.errors import InputError, OptimizerError, ShotsError
 from efaas.optimize.asks import Ask
-from efaas.optimize.predictor import Candidate
+from efaas.optimize.predictor import Candidate, Predictor
 from efaas.testing import FakeBackend
 
 
@@ -338,6 +338,22 @@ def test_guesses_without_a_value_cost_no_run(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(efaas.optimize.drive, "Predictor", NowherePredictor)
     with Device() as device:
         assert device.minimize("Nelder-Mead").x.tobytes() == expected.x.tobytes()
+
+
+class ShortSightedPredictor(Predictor):
+    """Has no time to look further than eight steps ahead."""
+
+    def candidates(self, pending: Any, *, depth: int, **arguments: Any) -> list[Candidate]:
+        return [] if depth > 8 else super().candidates(pending, depth=depth, **arguments)
+
+
+def test_what_is_certain_goes_out_even_if_there_is_no_time_to_see_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(efaas.optimize.drive, "Predictor", ShortSightedPredictor)
+    with Device(12) as device:
+        result = device.minimize("COBYQA", options={"maxfev": 25})  # 2 * 12 + 1 are certain
+        assert result.speculation.rounds <= 5
 
 
 def test_workers_of_the_users_may_ask_from_threads() -> None:

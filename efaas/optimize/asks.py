@@ -135,8 +135,8 @@ class Oracle(Protocol):
 
         Args:
             answerers: One per path.
-            depth: Most steps of a path, the pending one included; paths that end sooner are the
-                optimizer's last.
+            depth: Most steps of a path, the pending one included; a path may end sooner where the
+                optimizer ends, or time runs out.
             seconds: Real time that all paths together may take; where it does not suffice, the
                 last answerers have no path.
 

@@ -54,7 +54,7 @@ _SIDE_BY_SIDE = 2
 """Children at a time: the real run is waiting meanwhile, so it needs no core."""
 
 _SLOWER = 1.5
-"""What a child that was killed would have taken at least, over the time it was given."""
+"""What a child that was late would have taken at least, over the time it was given."""
 
 _WHOLE = b"\nwhole"
 """What a child writes last, as it may be killed while it writes."""
@@ -206,10 +206,9 @@ class _Mirror:
                 pid = os.fork()
                 if pid == 0:
                     gc.disable()  # it would copy the pages that it looks at
-                    # Its end if it is late: nobody has to watch it, whatever it is doing.
-                    signal.setitimer(signal.ITIMER_REAL, max(until - time.monotonic(), 1e-4))
                     self._path_fd = writes
                     self._rehearsal.explore(answerer, depth)
+                    self._end_in(max(until - time.monotonic(), 1e-4))
                     return True
                 os.close(writes)
                 running[reads] = (index, pid, began_at, bytearray())
@@ -225,23 +224,33 @@ class _Mirror:
                 poll.unregister(fd)
                 os.close(fd)
                 del running[fd]
-                self._finish(call, index, pid, began_at, bytes(told))
+                self._finish(call, index, pid, began_at, until, bytes(told))
 
-    def _finish(self, call: int, index: int, pid: int, began_at: float, told: bytes) -> None:
+    def _end_in(self, seconds: float) -> None:
+        """In a child: then tell the path as far as it goes; nobody has to watch it."""
+        signal.signal(signal.SIGALRM, lambda *_: self._tell_path())
+        signal.setitimer(signal.ITIMER_REAL, seconds)
+        # A handler waits for foreign code to return; this does not.
+        signal.setitimer(signal.ITIMER_PROF, _SLOWER * seconds)
+
+    def _finish(
+        self, call: int, index: int, pid: int, began_at: float, until: float, told: bytes
+    ) -> None:
         taken = time.monotonic() - began_at
         if told.endswith(_WHOLE):
             # The end of its process takes as long as its beginning; nobody has to wait for that.
             self._ending.append(pid)
-            self._cost.measured(taken)
+            self._cost.measured(taken if time.monotonic() < until else _SLOWER * taken)
             self._channel.post("path", call, index, told[: -len(_WHOLE)])
         else:
             _pid, status = os.waitpid(pid, 0)
-            if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGALRM:
+            if not os.WIFSIGNALED(status) or os.WTERMSIG(status) != signal.SIGPROF:
                 self._break(f"a fork of the mirror ended with status {status}")
             self._cost.measured(_SLOWER * taken)
         self._ending = [pid for pid in self._ending if not os.waitpid(pid, os.WNOHANG)[0]]
 
     def _tell_path(self) -> NoReturn:
+        signal.setitimer(signal.ITIMER_REAL, 0.0)
         steps = [[(ask.kind, ask.x) for ask in step] for step in self._rehearsal.steps]
         told = memoryview(pickle.dumps(steps, protocol=pickle.HIGHEST_PROTOCOL) + _WHOLE)
         while told:

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -262,13 +262,26 @@ class Predictor:
                 return frozenset(certain), FREQUENCIES
         scenarios = self._scenarios(seen, belief)
         explorer.paths = explorer.walk(scenarios[:_FIRST_SCENARIOS])
-        if len(_agreement(explorer.paths)) < enough:
-            explorer.paths += explorer.walk(scenarios[_FIRST_SCENARIOS:])
+        reach = self._reach(explorer.paths)
+        if reach and len(_agreement(explorer.paths)) < enough:
+            explorer.paths += explorer.walk(scenarios[_FIRST_SCENARIOS:], reach + 1)
         if certain is None:
             is_open = bool(_agreement(explorer.paths))
             certain = _agreement(explorer.walk(self._probes(seen))) if is_open else []
         self._was_certain = bool(certain)
         return frozenset(certain), belief.process.kernel.name
+
+    def _reach(self, paths: Sequence[Sequence[Step]]) -> int:
+        """How many steps beyond the pending one some two paths have in common at the most.
+
+        With 0 each goes to a point of its own at once: the next point follows the pending value
+        continuously, and no guess can be it.
+        """
+        if self._radius:
+            paths = merged(paths, self._radius)
+        levels = zip_longest(*paths, fillvalue=())
+        keys = [[_keys(step) for step in level if step] for level in levels]
+        return max((at for at, level in enumerate(keys) if len(set(level)) < len(level)), default=0)
 
     def _seen(self, known: Mapping[AskKey, Any], belief: Belief) -> Seen:
         repeats = self._repeats
@@ -317,13 +330,14 @@ class _Explorer:
         self.count = 0
         self.seconds = 0.0
 
-    def walk(self, scenarios: Sequence[Scenario]) -> list[list[Step]]:
-        """One path per scenario, as far as time suffices."""
+    def walk(self, scenarios: Sequence[Scenario], depth: int | None = None) -> list[list[Step]]:
+        """One path per scenario, as far as time suffices; shorter ones if told so."""
         began = time.perf_counter()
         if not began < self._deadline:
             return []
         left = self._deadline - began
-        paths = self._oracle.paths(scenarios, self._depth + 1, seconds=left)
+        depth = self._depth if depth is None else min(depth, self._depth)
+        paths = self._oracle.paths(scenarios, depth + 1, seconds=left)
         self.count += len(paths)
         self.seconds += time.perf_counter() - began
         return [path for path in paths if path and _keys(path[0]) == self._pending]

@@ -300,15 +300,17 @@ class RoundedObjective:
         began_at = time.perf_counter()
         known = self._ledger.known()
         depth = self._speculation.depth
+        candidates: list[Candidate] = []
         while True:
-            candidates = self._predictor.candidates(
+            further = self._predictor.candidates(
                 step,
                 known=known,
                 depth=depth,
                 limit=max(self._speculation.width, depth),
                 seconds=budget - (time.perf_counter() - began_at),
             )
-            certain = sum(candidate.probability >= CERTAIN for candidate in candidates)
+            candidates = further or candidates  # there may be no time to look so far
+            certain = sum(candidate.probability >= CERTAIN for candidate in further)
             if certain < depth or depth >= _MOST_STEPS:
                 break
             depth = min(4 * depth, _MOST_STEPS)  # a simplex, or another set: see where it ends
