@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from efaas.future import QuantumFuture
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
+    from efaas.policies.fair_queue import FairSettings
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
     "EFScheduler",
     "EFSession",
     "EfaasError",
+    "FairSettings",
     "Objective",
     "QuantumFuture",
     "Speculation",
@@ -43,6 +45,7 @@ _HOMES = {
     "EFScheduler": "efaas.session",
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
+    "FairSettings": "efaas.policies.fair_queue",
     "Objective": "efaas.objective",
     "QuantumFuture": "efaas.future",
     "Speculation": "efaas.optimize",

@@ -115,7 +115,7 @@ class Loop:
         def request(branch: Branch) -> Request:
             seeds = [self.stream.seed(key, branch.next_occurrence(key)) for key in keys]
             evaluation = Evaluation(experiment, angles, shots, tuple(seeds), wanted)
-            return Request(evaluation, self.place, self.id, convert, futures)
+            return Request(evaluation, self.place, self.id, self.profile.seconds, convert, futures)
 
         return request
 

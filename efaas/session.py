@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from efaas.clock import SystemClock
 from efaas.dispatch import Dispatcher, SessionScope
 from efaas.errors import (
     ClosedError,
@@ -23,7 +24,7 @@ from efaas.errors import (
 from efaas.loops import Loops
 from efaas.objective import Objective
 from efaas.observe import Recorder
-from efaas.policies.ordering import ORDERINGS
+from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from efaas.future import QuantumFuture
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
+    from efaas.policies.fair_queue import FairSettings
     from efaas.primitives import SessionEstimator, SessionSampler
 
 __all__ = ["EFScheduler", "EFSession"]
@@ -58,8 +60,9 @@ class EFScheduler:
         backends: Any = DEFAULT_BACKEND,
         *,
         cpu_slots: int | None = None,
-        ordering: str = "fifo",
+        ordering: str = "fair",
         placement: str = "least-loaded",
+        fairness: FairSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Start the scheduler; nothing runs yet.
@@ -69,28 +72,39 @@ class EFScheduler:
                 for an ideal simulator, any fake device object, an ``AerSimulator``, or a backend
                 from ``efaas.backends``.
             cpu_slots: Classical steps that run side by side; the machine's cores by default.
-            ordering: Who goes first; ``"fifo"``: committed before speculative, first come first
-                served within each.
+            ordering: Who goes first; ``"fair"``: loops that iterate keep their device, tenants get
+                QPU and CPU time in proportion to their weights, and no job waits for ever;
+                ``"fifo"``: first come first served; ``"paper"``: the priority rule of EFaaS. In
+                each, committed jobs go before speculative ones.
+            fairness: Bounds and times of the fair ordering.
             placement: Where a new loop goes; ``"least-loaded"``.
             clock: Source of the timelines' instants: the machine's by default, a
                 ``efaas.clock.VirtualClock`` for simulated devices.
 
         Raises:
             UnknownBackendError: No backend of that name.
-            InputError: No backend at all, two of one name, an unknown policy, or ``cpu_slots``
-                below 1.
+            InputError: No backend at all, two of one name, an unknown policy, ``cpu_slots``
+                below 1, or ``fairness`` for an ordering that has no use for it.
         """
         slots = cpu_slots if cpu_slots is not None else os.cpu_count() or 1
         if slots < 1:
             raise InputError(f"cpu_slots must be at least 1, got {cpu_slots}")
         order = _chosen("ordering", ordering, ORDERINGS)
+        if fairness is not None and ordering != "fair":
+            raise InputError(f"fairness is for ordering='fair'; {ordering!r} has no use for it")
         place = _chosen("placement", placement, PLACEMENTS)
         self._backends, self._owned = _resolved(backends)
         self._recorder = Recorder()
+        around = Surroundings(
+            tuple(self._backends),
+            cpu_slots=slots,
+            can_hold=clock is None or isinstance(clock, SystemClock),  # a virtual one stands still
+            settings=fairness,
+        )
         self._dispatcher = Dispatcher(
             self._backends,
             cpu_slots=slots,
-            ordering=order(),
+            ordering=order(around),
             placement=place(),
             recorder=self._recorder,
             clock=clock,
@@ -108,19 +122,20 @@ class EFScheduler:
         return tuple(self._backends)
 
     def session(
-        self, *, tenant: str = "default", weight: float = 1.0, seed: int | None = None
+        self, *, tenant: str = "default", weight: float | None = None, seed: int | None = None
     ) -> EFSession:
         """A session of this scheduler; closing it leaves the scheduler open.
 
         Args:
             tenant: Who its work is accounted to.
-            weight: The tenant's share relative to others; positive. It matters to fair orderings;
-                ``"fifo"`` has no shares.
+            weight: The tenant's share relative to others; positive. By default that of its other
+                open sessions, or 1.
             seed: Fixes every random number of the session; drawn at random if None.
 
         Raises:
             ClosedError: The scheduler is closed.
-            InputError: ``weight`` is not positive and finite, or ``seed`` is negative.
+            InputError: ``weight`` is not positive and finite, or not that of the tenant's other
+                open sessions; or ``seed`` is negative.
         """
         return EFSession(scheduler=self, tenant=tenant, weight=weight, seed=seed)
 
@@ -165,14 +180,31 @@ class EFScheduler:
     def __repr__(self) -> str:
         return f"<EFScheduler over {', '.join(self._backends)}>"
 
-    def _attach(self, session: EFSession, tenant: str) -> tuple[int, SessionScope]:
+    def _attach(
+        self, session: EFSession, tenant: str, weight: float | None
+    ) -> tuple[int, SessionScope]:
         if not self._finalizer.alive:
             raise ClosedError("the scheduler is closed; open a new EFScheduler")
         session_id = next(self._session_ids)
         with self._lock:
+            others = [other for other in self._sessions if other.tenant == tenant]
+            if weight is None:
+                weight = others[0].weight if others else 1.0
+            elif others and others[0].weight != weight:
+                raise InputError(
+                    f"tenant {tenant!r} has open sessions of weight {others[0].weight:g}, got "
+                    f"weight={weight:g}: a tenant has one weight, leave it out or give the same"
+                )
+            session.weight = float(weight)
             self._sessions.add(session)
         weakref.finalize(session, self._recorder.forget, session_id).atexit = False
-        scope = SessionScope(self._dispatcher, session_id=session_id, tenant=tenant, owner=self)
+        scope = SessionScope(
+            self._dispatcher,
+            session_id=session_id,
+            tenant=tenant,
+            weight=session.weight,
+            owner=self,
+        )
         return session_id, scope
 
     def _detach(self, session: EFSession) -> None:
@@ -199,7 +231,7 @@ class EFSession:
         *,
         seed: int | None = None,
         tenant: str = "default",
-        weight: float = 1.0,
+        weight: float | None = None,
         scheduler: EFScheduler | None = None,
         cpu_slots: int | None = None,
         clock: Clock | None = None,
@@ -211,7 +243,8 @@ class EFSession:
                 is made for them.
             seed: Fixes every random number of the session; non-negative. Drawn at random if None.
             tenant: Who its work is accounted to.
-            weight: The tenant's share relative to others; positive.
+            weight: The tenant's share relative to others; positive. By default that of its other
+                open sessions, or 1.
             scheduler: Share this scheduler instead of making one; then no ``backends``.
             cpu_slots: Classical steps that run side by side; the machine's cores by default.
             clock: Source of the timelines' instants, as for ``EFScheduler``.
@@ -224,18 +257,20 @@ class EFSession:
         own = (backends, cpu_slots, clock)
         if scheduler is not None and any(given is not None for given in own):
             raise InputError("a session takes either backends, cpu_slots and clock, or a scheduler")
-        if not (isinstance(weight, int | float) and 0 < weight < float("inf")):
+        if weight is not None and not (
+            isinstance(weight, int | float) and 0 < weight < float("inf")
+        ):
             raise InputError(f"weight must be positive and finite, got {weight!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
         self.seed = secrets.randbits(64) if seed is None else int(seed)
         self.tenant = tenant
-        self.weight = float(weight)
         self._owns_scheduler = scheduler is None
         self._scheduler = scheduler or EFScheduler(
             DEFAULT_BACKEND if backends is None else backends, cpu_slots=cpu_slots, clock=clock
         )
-        self._id, self._scope = self._scheduler._attach(self, tenant)
+        self.weight: float
+        self._id, self._scope = self._scheduler._attach(self, tenant, weight)
         self._dispatcher = self._scheduler._dispatcher
         self._opened_at = self._dispatcher.now()
         self._loops = Loops(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from efaas.errors import InvariantError
-from efaas.model.job import CPU, Job
+from efaas.model.job import CPU, Demand, Job, Usage
+from efaas.policies.fair_queue import FairSettings
+from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import BackendLoad, LeastLoaded
 from efaas.scheduler import (
     Action,
@@ -27,6 +31,8 @@ from efaas.scheduler import (
     StepPaused,
     StepResumed,
     Submitted,
+    Wake,
+    Woken,
 )
 
 
@@ -37,8 +43,18 @@ def job(
     speculative: bool = False,
     rides_with: int | None = None,
     session: int = 1,
+    seconds: float = 0.0,
 ) -> Job:
-    return Job(job_id, session, "ada", places or ("a",), loop, speculative, rides_with)
+    return Job(
+        job_id,
+        session,
+        ("ada", "bob")[session % 2],
+        places or ("a",),
+        loop,
+        speculative,
+        rides_with,
+        Demand(qpu_seconds=seconds),
+    )
 
 
 def rider(job_id: int, host: int) -> Job:
@@ -225,15 +241,27 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Against a model that only knows what was submitted, cancelled and answered.
 
     No job is lost, none runs twice at once or after success, a cancelled job never starts, loops
-    stay on one backend, no committed job is passed over by a speculative one at dispatch, and no
-    place idles while a job that may run there waits.
+    stay on one backend, no committed job is passed over by a speculative one at dispatch, none is
+    overtaken too often, and no place idles while a job that may run there waits, unless it is kept
+    free for a loop until an instant that is asked for.
     """
 
-    @initialize(slots=st.integers(1, 3), limit=st.integers(1, 4))
-    def start(self, slots: int, limit: int) -> None:
+    @initialize(
+        slots=st.integers(1, 3),
+        limit=st.integers(1, 4),
+        ordering=st.sampled_from(sorted(ORDERINGS)),
+        max_overtakes=st.integers(1, 6),
+    )
+    def start(self, slots: int, limit: int, ordering: str, max_overtakes: int) -> None:
+        fair = FairSettings(max_overtakes=max_overtakes, max_wait_seconds=60.0)
+        around = Surroundings(("a", "b"), cpu_slots=slots, settings=fair)
         self.scheduler = Scheduler(
-            {"a": Place(1, limit), "b": Place(1, limit), CPU: Place(slots, 1)}
+            {"a": Place(1, limit), "b": Place(1, limit), CPU: Place(slots, 1)},
+            ordering=ORDERINGS[ordering](around),
         )
+        self.max_overtakes = max_overtakes if ordering == "fair" else None
+        self.overtakes: Counter[tuple[int, str]] = Counter()
+        self.wakes: dict[str, float] = {}
         self.now = 0.0
         self.last_id = 0
         self.jobs: dict[int, Job] = {}
@@ -246,9 +274,10 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.loop_places: dict[str, str] = {}
         self.attempts: dict[int, int] = {}
         self.undelivered: list[int] = []
+        self.reordered: set[int] = set()  # queued anew: what overtook them before does not count
 
     def perform(self, event: object) -> None:
-        self.now += 1.0
+        self.now += 0.5
         for action in self.scheduler.handle(event, self.now):  # type: ignore[arg-type]
             match action:
                 case Dispatch(attempt_id, place, job_ids):
@@ -258,6 +287,9 @@ class SchedulerMachine(RuleBasedStateMachine):
                     assert job_id not in self.ended | self.cancelled | self.waiting
                     self.ended.add(job_id)
                     self.undelivered.append(job_id)
+                case Wake(place, at):
+                    assert at > self.now
+                    self.wakes[place] = at
                 case Pin():
                     pass
 
@@ -273,17 +305,32 @@ class SchedulerMachine(RuleBasedStateMachine):
             if loop is not None:
                 assert self.loop_places.setdefault(loop, place) == place
         self.waiting -= set(job_ids)
+        self.count_overtakes(place, job_ids)
         hosts = set(job_ids) - self.speculative
         for job_id in set(job_ids) & self.speculative if hosts else ():
             assert self.jobs[job_id].rides_with in hosts, "it shares a round unasked"
             assert len({self.jobs[host].session_id for host in hosts}) == 1
         if set(job_ids) & self.speculative:
+            mine = {self.jobs[host].session_id for host in hosts}
             passed_over = [
                 other
                 for other in self.waiting - self.speculative
-                if self.jobs[other].places == (place,)
+                if self.jobs[other].places == (place,) and self.jobs[other].session_id not in mine
             ]
             assert not passed_over, "a speculative job ran before a committed one"
+
+    def count_overtakes(self, place: str, job_ids: tuple[int, ...]) -> None:
+        """No committed job is overtaken more often than allowed."""
+        for other in self.waiting - self.speculative:
+            loop = self.jobs[other].loop_id
+            is_elsewhere = loop is not None and self.loop_places.get(loop) != place
+            may_run = place in self.jobs[other].places and not is_elsewhere
+            if may_run and other not in self.reordered:
+                self.overtakes[other, place] += sum(
+                    job_id > other for job_id in set(job_ids) - self.speculative
+                )
+                if self.max_overtakes is not None:
+                    assert self.overtakes[other, place] <= self.max_overtakes
 
     @rule(
         places=st.lists(
@@ -291,13 +338,29 @@ class SchedulerMachine(RuleBasedStateMachine):
         ),
         loop=st.sampled_from([None, "x", "y"]),
         speculative=st.booleans(),
+        seconds=st.sampled_from([0.0, 0.1, 1.0, 30.0]),
+        session=st.integers(1, 4),
     )
-    def submit(self, places: list[tuple[str, ...]], loop: str | None, speculative: bool) -> None:
+    def submit(
+        self,
+        places: list[tuple[str, ...]],
+        loop: str | None,
+        speculative: bool,
+        seconds: float,
+        session: int,
+    ) -> None:
         made = []
         for where in places:
             self.last_id += 1
             loop_id = loop if where == ("a", "b") else None
-            new = job(self.last_id, *where, loop=loop_id, speculative=speculative)
+            new = job(
+                self.last_id,
+                *where,
+                loop=loop_id,
+                speculative=speculative,
+                seconds=seconds,
+                session=session,
+            )
             self.jobs[new.id] = new
             self.waiting.add(new.id)
             if speculative:
@@ -332,7 +395,45 @@ class SchedulerMachine(RuleBasedStateMachine):
             failed = attempt.job_ids
             if len(failed) > 1:
                 self.waiting |= set(failed) - self.cancelled
-        self.perform(AttemptEnded(attempt_id, failed, mode == "round fails"))
+                self.reordered |= set(failed)
+        usage = {job_id: Usage(qpu_seconds=0.3, cpu_seconds=0.2) for job_id in attempt.job_ids}
+        self.perform(AttemptEnded(attempt_id, failed, mode == "round fails", usage))
+
+    @rule(loop=st.sampled_from(["x", "y"]), rounds=st.integers(1, 4))
+    def iterate(self, loop: str, rounds: int) -> None:
+        """A loop that submits, waits and submits again; whatever else runs meanwhile ends too."""
+        for _ in range(rounds):
+            self.last_id += 1
+            new = job(self.last_id, "a", loop=f"{loop} on a", seconds=0.3, session=3)
+            self.jobs[new.id] = new
+            self.waiting.add(new.id)
+            self.perform(Submitted((new,)))
+            for _ in range(200):
+                attempt_id = next((i for i, d in self.running.items() if d.place == "a"), None)
+                if new.id not in self.waiting and all(
+                    new.id not in d.job_ids for d in self.running.values()
+                ):
+                    break
+                if attempt_id is None:
+                    self.wake("a")
+                    continue
+                attempt = self.running.pop(attempt_id)
+                usage = {job_id: Usage(qpu_seconds=0.3) for job_id in attempt.job_ids}
+                self.perform(AttemptEnded(attempt_id, usage=usage))
+                while self.undelivered:
+                    self.perform(Delivered((self.undelivered.pop(0),)))
+            else:
+                raise AssertionError("a loop's job never ran")
+
+    @precondition(lambda self: self.wakes)
+    @rule(data=st.data())
+    def wake_somewhere(self, data: st.DataObject) -> None:
+        self.wake(data.draw(st.sampled_from(sorted(self.wakes))))
+
+    def wake(self, place: str) -> None:
+        """The instant comes until which a place is kept free."""
+        self.now = max(self.now, self.wakes.pop(place))
+        self.perform(Woken(place))
 
     @precondition(lambda self: self.undelivered)
     @rule()
@@ -353,6 +454,7 @@ class SchedulerMachine(RuleBasedStateMachine):
     def promote(self, data: st.DataObject) -> None:
         job_id = data.draw(st.sampled_from(sorted(self.speculative)))
         self.speculative.discard(job_id)
+        self.reordered.add(job_id)
         self.perform(Promoted((job_id,)))
 
     @precondition(lambda self: any(d.place == CPU for d in self.running.values()))
@@ -375,9 +477,11 @@ class SchedulerMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "scheduler"):
             return
-        while self.running or self.undelivered:
+        while self.running or self.undelivered or (self.waiting and self.wakes):
             if self.undelivered:
                 self.perform(Delivered((self.undelivered.pop(),)))
+            elif not self.running:
+                self.wake(min(self.wakes))
             else:
                 self.perform(AttemptEnded(self.running.pop(min(self.running)).attempt_id))
         assert not self.waiting

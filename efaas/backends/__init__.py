@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from efaas.backends.aer import AerBackend
+    from efaas.backends.drift import Drift, RecordedDrift
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Estimates, Evaluation, Outcome, Samples
     from efaas.backends.resolve import resolve_backend
@@ -15,10 +16,12 @@ if TYPE_CHECKING:
 __all__ = [
     "AerBackend",
     "Backend",
+    "Drift",
     "Estimates",
     "Evaluation",
     "Experiment",
     "Outcome",
+    "RecordedDrift",
     "Samples",
     "WarmCache",
     "resolve_backend",
@@ -27,10 +30,12 @@ __all__ = [
 _HOMES = {
     "AerBackend": "aer",
     "Backend": "protocol",
+    "Drift": "drift",
     "Estimates": "protocol",
     "Evaluation": "protocol",
     "Experiment": "experiment",
     "Outcome": "protocol",
+    "RecordedDrift": "drift",
     "Samples": "protocol",
     "WarmCache": "warm_cache",
     "resolve_backend": "resolve",

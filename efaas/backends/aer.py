@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import defaultdict
+from collections.abc import Hashable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from efaas.backends.building import ProgramBuilder
 from efaas.backends.cost import memory_limit_bytes
+from efaas.backends.drift import DriftingDevice, drift_of, expected_device
 from efaas.backends.isa import Compiler
 from efaas.backends.protocol import Estimates, Outcome, Samples
 from efaas.backends.specs import device_of
 from efaas.backends.warm_cache import WarmCache
 from efaas.backends.workers import Workers
+from efaas.clock import SystemClock
 from efaas.errors import InputError, ShotsError
 from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
@@ -24,11 +28,14 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from qiskit.circuit import Instruction
+    from qiskit.transpiler import Target
 
+    from efaas.backends.device import Device
     from efaas.backends.experiment import Experiment
     from efaas.backends.isa import IsaCircuit
     from efaas.backends.program import Program
     from efaas.backends.protocol import Evaluation
+    from efaas.clock import Clock
     from efaas.model.calibration import Calibration
 
 __all__ = ["METHODS", "AerBackend"]
@@ -51,12 +58,37 @@ class _Compiled:
         self.seconds += _NEW_MEASUREMENT_WEIGHT * (seconds - self.seconds)
 
 
+class _FormKey(NamedTuple):
+    """What identifies a compiled form in the warm cache."""
+
+    fingerprint: str
+    backend: str
+    calibration_id: str
+    settings: Hashable
+
+
+@dataclass(frozen=True)
+class _InForce:
+    """The device under one calibration, and what compiles for it."""
+
+    device: Device
+    builder: ProgramBuilder
+
+    @property
+    def calibration(self) -> Calibration:
+        return self.device.calibration
+
+
 class AerBackend:
     """Simulates a device with its noise; see ``Backend`` for the methods.
 
     Small circuits get their exact noisy distribution, from which shots are drawn; large ones are
     run shot by shot on Aer. The result of a point is a function of its angles, its seed and the
     calibration; what it is batched with, and in which process it runs, changes no bit of it.
+
+    With ``drift`` the calibration changes at set times of the clock. A run is done under the
+    calibration in force when it starts, and its outcomes name it. Compiled forms are dropped with
+    their calibration.
 
     Attributes:
         name: Its name.
@@ -89,6 +121,8 @@ class AerBackend:
         max_memory_mb: int | None = None,
         optimization_level: int = 3,
         seed_transpiler: int = 11,
+        drift: Any = None,
+        clock: Clock | None = None,
     ) -> None:
         """Make the backend of a device; nothing is compiled yet.
 
@@ -104,10 +138,14 @@ class AerBackend:
             max_memory_mb: Most memory of one simulation; by default half of the machine's.
             optimization_level: Of the transpiler, 0 to 3.
             seed_transpiler: Seed of the transpiler.
+            drift: How its numbers change: None for not at all, True or a seed for
+                ``efaas.backends.drift.Drift``, the path of a recorded series, or a ``Drift`` or
+                ``RecordedDrift``. Only for devices whose noise is that of their target.
+            clock: What drift goes by; by default the system's.
 
         Raises:
             UnknownBackendError: There is no device of that name.
-            InputError: An argument is out of its range.
+            InputError: An argument is out of its range, or the device cannot drift.
         """
         if method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
@@ -128,18 +166,48 @@ class AerBackend:
         self.name = device.name
         self.num_qubits = device.num_qubits
         self.cache = WarmCache() if cache is None else cache
-        self._calibration = device.calibration
-        compiler = Compiler(
-            device, optimization_level=optimization_level, seed_transpiler=seed_transpiler
-        )
-        self._builder = ProgramBuilder(device, compiler, method, memory_limit_bytes(max_memory_mb))
         self._settings = (method, max_memory_mb, optimization_level, seed_transpiler)
+        self._now_in_force = self._prepared(device)
+        source = drift_of(drift)
+        self._drifting = (
+            None if source is None else DriftingDevice(device, source, clock or SystemClock())
+        )
+        self._changing = threading.Lock()
         self._workers = Workers(workers) if workers else None
         self._worker_seconds = worker_seconds
 
     def calibration(self) -> Calibration:
-        """The calibration of the simulated device; it never changes."""
-        return self._calibration
+        """The calibration that a run starting now would use; without drift always the same."""
+        return self._in_force().calibration
+
+    def recalibrate(self) -> Calibration:
+        """Put the next calibration in force now, for its full time, and return it.
+
+        Raises:
+            InputError: The backend was made without drift.
+        """
+        if self._drifting is None:
+            raise InputError(
+                f"{self.name} does not drift, so there is no next calibration; make it with "
+                "AerBackend(..., drift=True)"
+            )
+        self._drifting.recalibrate()
+        return self._in_force().calibration
+
+    def calibration_age_seconds(self) -> float:
+        """Seconds of the clock since the calibration in force was taken; 0 without drift."""
+        return 0.0 if self._drifting is None else self._drifting.age_seconds()
+
+    def expected_target(self) -> Target:
+        """The device's target with the numbers to be expected at the calibration's present age.
+
+        Without drift it is the target as it is. See ``efaas.backends.drift.expected_device``.
+        """
+        drifting = self._drifting
+        if drifting is None:
+            return self._now_in_force.device.target
+        present, age_seconds = self._in_force().device, drifting.age_seconds()
+        return expected_device(present, drifting.shipped, age_seconds).target
 
     def profile(self, experiment: Experiment) -> CircuitProfile:
         """The experiment as compiled for this device; compiles it if it is cold.
@@ -147,7 +215,7 @@ class AerBackend:
         Raises:
             CircuitError: This device can never run it.
         """
-        compiled, is_warm = self._compiled(experiment)
+        compiled, is_warm = self._compiled(experiment, self._in_force())
         program = compiled.program
         return CircuitProfile(
             backend=self.name,
@@ -161,13 +229,14 @@ class AerBackend:
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
         """Run the evaluations: one outcome, or error, for each, in order."""
+        in_force = self._in_force()
         groups: dict[tuple[str, int | None], list[int]] = defaultdict(list)
         for index, evaluation in enumerate(evaluations):
             groups[evaluation.experiment.fingerprint, evaluation.shots].append(index)
         outcomes: list[Outcome | Exception | None] = [None] * len(evaluations)
         for indices in groups.values():
             members = [evaluations[index] for index in indices]
-            for index, outcome in zip(indices, self._run_alike(members), strict=True):
+            for index, outcome in zip(indices, self._run_alike(members, in_force), strict=True):
                 outcomes[index] = outcome
         return outcomes  # type: ignore[return-value]
 
@@ -177,11 +246,11 @@ class AerBackend:
         Raises:
             CircuitError: This device cannot run it.
         """
-        return self._builder.compiler.compile(experiment)
+        return self._in_force().builder.compiler.compile(experiment)
 
     def basis_changes(self, qubits: Sequence[int], basis: str) -> dict[int, list[Instruction]]:
         """For each physical qubit the gates after which reading it measures "X" or "Y"."""
-        return self._builder.compiler.basis_changes(qubits, basis)
+        return self._in_force().builder.compiler.basis_changes(qubits, basis)
 
     def close(self) -> None:
         """Stop the worker processes; later evaluations run in this process."""
@@ -192,38 +261,81 @@ class AerBackend:
     def __repr__(self) -> str:
         return f"<AerBackend {self.name!r}: {self.num_qubits} qubits, {self._settings[0]}>"
 
-    def _compiled(self, experiment: Experiment) -> tuple[_Compiled, bool]:
-        calibration_id = self._calibration.id
-        key = (experiment.fingerprint, self.name, calibration_id, self._settings)
+    def _in_force(self) -> _InForce:
+        drifting = self._drifting
+        if drifting is None or drifting.present() is self._now_in_force.device:
+            return self._now_in_force
+        with self._changing:
+            # Another thread may have changed it since, and to a later one than seen above.
+            device = drifting.present()
+            before = self._now_in_force
+            if device is not before.device:
+                self._now_in_force = self._prepared(device)
+                self._drop_forms_unless_in_force(before.calibration)
+            return self._now_in_force
+
+    def _prepared(self, device: Device) -> _InForce:
+        method, max_memory_mb, optimization_level, seed_transpiler = self._settings
+        compiler = Compiler(
+            device, optimization_level=optimization_level, seed_transpiler=seed_transpiler
+        )
+        memory_bytes = memory_limit_bytes(max_memory_mb)
+        return _InForce(device, ProgramBuilder(device, compiler, method, memory_bytes))
+
+    def _drop_forms_unless_in_force(self, calibration: Calibration) -> None:
+        gone = calibration.id
+        if gone != self._now_in_force.calibration.id:
+            self.cache.drop(
+                lambda key: (
+                    isinstance(key, _FormKey)
+                    and key.backend == self.name
+                    and key.calibration_id == gone
+                )
+            )
+
+    def _compiled(self, experiment: Experiment, in_force: _InForce) -> tuple[_Compiled, bool]:
+        calibration = in_force.calibration
+        key = _FormKey(experiment.fingerprint, self.name, calibration.id, self._settings)
 
         def build() -> _Compiled:
-            program = self._builder.build(experiment)
+            program = in_force.builder.build(experiment)
             shots = _TYPICAL_SHOTS
             return _Compiled(repr(key), program, program.engine(shots).costs.seconds(shots))
 
-        return self.cache.get_or_build(key, build, lambda compiled: compiled.program.nbytes)
+        compiled, is_warm = self.cache.get_or_build(
+            key, build, lambda compiled: compiled.program.nbytes
+        )
+        if not is_warm:
+            # It may have been kept after the forms of its calibration were dropped.
+            self._drop_forms_unless_in_force(calibration)
+        return compiled, is_warm
 
-    def _run_alike(self, members: Sequence[Evaluation]) -> list[Outcome | Exception]:
+    def _run_alike(
+        self, members: Sequence[Evaluation], in_force: _InForce
+    ) -> list[Outcome | Exception]:
         """Run evaluations of one experiment and one number of shots together."""
         first = members[0]
         try:
             if first.experiment.is_sample and first.shots is None:
                 raise ShotsError("sampling needs a number of shots, got None")
-            compiled, _ = self._compiled(first.experiment)
+            compiled, _ = self._compiled(first.experiment, in_force)
             started = time.perf_counter()
             values = self._run(compiled, members)
         except Exception as error:
             if len(members) == 1:
                 return [error]
             # One of them must not spoil the others.
-            return [outcome for member in members for outcome in self._run_alike([member])]
+            return [
+                outcome for member in members for outcome in self._run_alike([member], in_force)
+            ]
         seconds = time.perf_counter() - started
         points = sum(len(member.angles) for member in members)
         if points:
             compiled.learn(seconds / points)
         share = seconds / max(1, points)
+        calibration_id = in_force.calibration.id
         return [
-            Outcome(value, Usage(qpu_seconds=share * len(member.angles)), self._calibration.id)
+            Outcome(value, Usage(qpu_seconds=share * len(member.angles)), calibration_id)
             for member, value in zip(members, values, strict=True)
         ]
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from qiskit.transpiler import Target
@@ -18,21 +20,36 @@ from efaas.backends.noise_lowering import (
     TargetNoise,
     UnlowerableNoiseError,
 )
-from efaas.model.calibration import Calibration
+from efaas.model.calibration import BROKEN, Calibration
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from qiskit.providers import BackendV2
     from qiskit_aer import AerSimulator
     from qiskit_aer.noise import NoiseModel
 
-__all__ = ["Device", "device_of_backend", "device_of_simulator"]
+    from efaas.model.drift import Quantity
+
+__all__ = ["BROKEN", "Device", "Number", "device_of_backend", "device_of_simulator"]
 
 _LOG = logging.getLogger("efaas.backends")
 
-BROKEN = 0.99
-"""Error rates from here on mark a gate that does not work: vendors write 1.0."""
+
+class Number(NamedTuple):
+    """Which number of a target.
+
+    Attributes:
+        quantity: What kind it is.
+        qubits: Where.
+        field: Its attribute there, such as "error" or "t1".
+        operation: Of which operation; "" for a qubit's own numbers.
+    """
+
+    quantity: Quantity
+    qubits: tuple[int, ...]
+    field: str
+    operation: str = ""
 
 
 @dataclass(frozen=True)
@@ -47,6 +64,7 @@ class Device:
         calibration: Which numbers these are.
         whole: The simulator as the user gave it, for noise that cannot be lowered.
         preferred_method: The method that the user's simulator was set to, or "automatic".
+        dt: Seconds of one ``dt``, for delays in that unit, or None where unknown.
     """
 
     name: str
@@ -56,6 +74,7 @@ class Device:
     calibration: Calibration
     whole: AerSimulator | None = field(default=None, repr=False)
     preferred_method: str = "automatic"
+    dt: float | None = None
 
     @property
     def num_qubits(self) -> int:
@@ -66,6 +85,34 @@ class Device:
     def is_ideal(self) -> bool:
         """Whether nothing is noisy."""
         return self.noise is not None and self.noise.is_ideal
+
+    def numbers(self) -> dict[Number, float]:
+        """Coherence times (seconds) and error rates of the target, where it has finite ones."""
+        return _numbers(self.target)
+
+    def recalibrated(
+        self, numbers: Mapping[Number, float], taken_at: datetime | None = None
+    ) -> Device:
+        """The same device under another calibration.
+
+        Only for devices whose noise is that of their target.
+
+        Args:
+            numbers: What becomes of each of ``numbers()``; those left out stay. Error rates in
+                [0, 1]; T2 above twice T1 is cut to that, which is the most there can be.
+            taken_at: When they were measured, timezone-aware.
+        """
+        target = _with_numbers(self.target, numbers)
+        calibration = Calibration(
+            id=_digest(_target_content(target, self.dt)), backend=self.name, taken_at=taken_at
+        )
+        return replace(
+            self,
+            target=target,
+            routing_target=_routing_target(target),
+            noise=TargetNoise(target, self.dt),
+            calibration=calibration,
+        )
 
 
 def device_of_backend(backend: BackendV2, name: str | None = None) -> Device:
@@ -83,6 +130,7 @@ def device_of_backend(backend: BackendV2, name: str | None = None) -> Device:
         routing_target=_routing_target(target),
         noise=TargetNoise(target, backend.dt),
         calibration=calibration,
+        dt=backend.dt,
     )
 
 
@@ -143,6 +191,62 @@ def _entries(target: Target) -> Iterator[tuple[str, tuple[int, ...], Any]]:
         for qubits, properties in (by_qubits or {}).items():
             if qubits is not None and properties is not None:
                 yield name, qubits, properties
+
+
+_ERRORS = ("error", "prob_meas1_prep0", "prob_meas0_prep1")
+
+
+def _numbers(target: Target) -> dict[Number, float]:
+    numbers: dict[Number, float] = {}
+    for name, qubits, properties in _entries(target):
+        if name == "measure":
+            quantity: Quantity = "readout_error"
+        elif len(qubits) == 1:
+            quantity = "one_qubit_gate_error"
+        else:
+            quantity = "two_qubit_gate_error"
+        for rate in _ERRORS:
+            value = getattr(properties, rate, None)
+            if value is not None and math.isfinite(value):
+                numbers[Number(quantity, qubits, rate, name)] = float(value)
+    for qubit, times in enumerate(target.qubit_properties or ()):
+        for time in ("t1", "t2"):
+            value = getattr(times, time, None)
+            if value is not None and math.isfinite(value):
+                quantity = "t1" if time == "t1" else "t2"
+                numbers[Number(quantity, (qubit,), time)] = float(value)
+    return numbers
+
+
+def _with_numbers(target: Target, numbers: Mapping[Number, float]) -> Target:
+    """A copy of the target with other numbers."""
+    changed = copy.deepcopy(target)
+    fresh: dict[tuple[str, tuple[int, ...]], Any] = {}
+    for name, qubits, properties in _entries(target):
+        fresh[name, qubits] = _copied(properties)
+    times = [_copied(qubit) for qubit in target.qubit_properties or ()]
+    for number, value in numbers.items():
+        if number.operation:
+            setattr(fresh[number.operation, number.qubits], number.field, value)
+        else:
+            setattr(times[number.qubits[0]], number.field, value)
+    for qubit in times:
+        if qubit.t1 is not None and qubit.t2 is not None:
+            qubit.t2 = min(qubit.t2, 2 * qubit.t1)
+    for (name, qubits), properties in fresh.items():
+        changed.update_instruction_properties(name, qubits, properties)
+    if times:
+        changed.qubit_properties = times
+    return changed
+
+
+def _copied(properties: Any) -> Any:
+    """A copy with the attributes that were added to it, which Qiskit's own copy leaves out."""
+    copied = copy.copy(properties)
+    added = getattr(properties, "__dict__", None)
+    if added:
+        copied.__dict__.update(added)
+    return copied
 
 
 def _target_content(target: Target, dt: float | None) -> Iterator[bytes]:

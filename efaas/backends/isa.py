@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import numpy as np
 from qiskit.circuit import ControlFlowOp, QuantumCircuit
 from qiskit.exceptions import QiskitError
 from qiskit.transpiler import PassManager, TranspilerError, generate_preset_pass_manager
 from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
+from efaas.backends.fidelity import ErrorTable, OperationCounts, operations_of
+from efaas.backends.layouts import Candidate, ranked_placements, transpilers_placement
 from efaas.errors import CircuitTooWideError, UnsupportedGateError
 
 if TYPE_CHECKING:
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
     from efaas.backends.device import Device
     from efaas.backends.experiment import Experiment
+    from efaas.backends.layouts import Placement
 
 __all__ = ["Compiler", "IsaCircuit"]
 
@@ -41,18 +45,70 @@ class IsaCircuit:
     layout: tuple[int, ...]
 
 
-class Compiler:
-    """Compiles circuits for one device; always to the same result."""
+@dataclass(frozen=True)
+class _Routed:
+    """A compiled circuit, and where its virtual qubits are.
 
-    def __init__(self, device: Device, *, optimization_level: int, seed_transpiler: int) -> None:
+    Attributes:
+        circuit: Only instructions of the device.
+        starts: Physical qubit of each virtual one at the start; None where the device connects
+            all qubits, and nothing is placed.
+        ends: The same at the end.
+        read: Physical qubits that are read after the circuit.
+        measurements: Final ones that are yet to follow, as (virtual qubit, classical bit).
+    """
+
+    circuit: QuantumCircuit
+    starts: tuple[int, ...] | None
+    ends: tuple[int, ...] | None
+    read: tuple[int, ...]
+    measurements: tuple[tuple[int, int], ...] = ()
+
+    def at(self, placement: Placement) -> _Routed:
+        """The same in another place."""
+        if self.starts is None or self.ends is None or placement.is_transpilers:
+            return self
+        return replace(
+            self,
+            circuit=placement.of(self.circuit),
+            starts=tuple(placement.places[qubit] for qubit in self.starts),
+            ends=tuple(placement.places[qubit] for qubit in self.ends),
+        )
+
+
+class Compiler:
+    """Compiles circuits for one device; always to the same result.
+
+    The transpiler routes, and from optimization level 1 on the routed circuit is then moved to
+    where the device's calibration promises most (``layouts.py``).
+    """
+
+    def __init__(
+        self,
+        device: Device,
+        *,
+        optimization_level: int,
+        seed_transpiler: int,
+        keeps_layouts: bool = False,
+    ) -> None:
+        """Make a compiler; nothing is set up yet.
+
+        Args:
+            device: What it compiles for.
+            optimization_level: Of the transpiler, 0 to 3.
+            seed_transpiler: Seed of the transpiler.
+            keeps_layouts: Whether circuits stay where the transpiler places them.
+        """
         self._device = device
         self._options = {
             "optimization_level": optimization_level,
             "seed_transpiler": seed_transpiler,
         }
+        self._moves = optimization_level > 0 and not device.is_ideal and not keeps_layouts
         self._routed: PassManager | None = None
         self._whole: PassManager | None = None
         self._bases: PassManager | None = None
+        self._table: ErrorTable | None = None
 
     def compile(self, experiment: Experiment) -> IsaCircuit:
         """The experiment on the device's qubits.
@@ -65,32 +121,60 @@ class Compiler:
             CircuitTooWideError: It has more qubits than the device.
             UnsupportedGateError: A gate of it cannot be translated.
         """
-        circuit = experiment.circuit
-        device = self._device
-        if circuit.num_qubits > device.num_qubits:
-            raise CircuitTooWideError(
-                f"the circuit has {circuit.num_qubits} qubits, but {device.name} has "
-                f"{device.num_qubits}; use a wider backend or fewer qubits",
-                num_qubits=circuit.num_qubits,
-                available=device.num_qubits,
-            )
-        if circuit.num_qubits == device.num_qubits and _is_supported(circuit, device.target):
+        if self._is_isa(experiment):
+            circuit = experiment.circuit
             return IsaCircuit(circuit, experiment.observables, tuple(range(circuit.num_qubits)))
-        isa = self._measured_last(circuit) if experiment.is_sample else None
-        if isa is None:
-            isa = self._translate(circuit)
-        if isa.layout is None:
+        routed = self._transpiled(experiment)
+        if self._moves:
+            routed = routed.at(self._ranked(routed, self._errors())[0])
+        isa = routed.circuit
+        virtual = range(experiment.num_qubits)
+        starts = list(virtual if routed.starts is None else routed.starts)
+        ends = list(virtual if routed.ends is None else routed.ends)
+        if routed.measurements:
+            for qubit, clbit in routed.measurements:
+                isa.measure(ends[qubit], clbit)
+        laid_out = tuple(
+            observable.apply_layout(ends, isa.num_qubits) for observable in experiment.observables
+        )
+        return IsaCircuit(isa, laid_out, tuple(starts))
+
+    def candidates(
+        self, experiment: Experiment, table: ErrorTable | None = None
+    ) -> list[Candidate]:
+        """Layouts of the experiment, the best first, with the fidelity expected of each.
+
+        Every qubit of a circuit that is compiled here counts as read, whatever is observed: a
+        circuit gets one layout for all observables. A circuit that is left as it is has its own
+        layout only, and counts the reading of what it measures or what is observed.
+
+        Args:
+            experiment: What is to run.
+            table: What can go wrong; by default what the device's calibration says. ``compile``
+                goes by the calibration.
+
+        Raises:
+            CircuitTooWideError: It has more qubits than the device.
+            UnsupportedGateError: A gate of it cannot be translated.
+        """
+        table = table or self._errors()
+        if self._is_isa(experiment):
+            circuit = experiment.circuit
+            counts = OperationCounts.of(
+                operations_of(circuit, self._device.target.dt), table, read=_observed(experiment)
+            )
             layout = tuple(range(circuit.num_qubits))
-            laid_out = tuple(
-                observable.apply_layout(list(layout), isa.num_qubits)
-                for observable in experiment.observables
+            return [Candidate(layout, table.fidelity(counts), is_transpilers=False)]
+        routed = self._transpiled(experiment)
+        starts = range(experiment.num_qubits) if routed.starts is None else routed.starts
+        return [
+            Candidate(
+                tuple(placement.places[qubit] for qubit in starts),
+                placement.fidelity,
+                placement.is_transpilers,
             )
-        else:
-            layout = tuple(isa.layout.initial_index_layout(filter_ancillas=True))
-            laid_out = tuple(
-                observable.apply_layout(isa.layout) for observable in experiment.observables
-            )
-        return IsaCircuit(isa, laid_out, layout)
+            for placement in self._ranked(routed, table)
+        ]
 
     def basis_changes(self, qubits: Iterable[int], basis: str) -> dict[int, list[Instruction]]:
         """For each qubit the device's gates after which reading it measures X or Y.
@@ -114,26 +198,60 @@ class Compiler:
             changes[index].append(instruction.operation)
         return changes
 
-    def _measured_last(self, circuit: QuantumCircuit) -> QuantumCircuit | None:
-        """The circuit compiled without its final measurements, which then follow.
+    def _is_isa(self, experiment: Experiment) -> bool:
+        """Whether it is left as it is.
 
-        Returns:
-            None where it has other measurements, or ends on qubits that cannot be read.
+        Raises:
+            CircuitTooWideError: It has more qubits than the device.
         """
-        split = _split(circuit)
-        if split is None:
-            return None
-        body, measurements = split
-        isa = self._translate(body)
-        ends = list(range(circuit.num_qubits))
-        if isa.layout is not None:
-            ends = isa.layout.final_index_layout(filter_ancillas=True)
-        target = self._device.routing_target
-        for qubit, clbit in measurements:
-            if not target.instruction_supported("measure", (ends[qubit],)):
-                return None
-            isa.measure(ends[qubit], clbit)
-        return isa
+        circuit, device = experiment.circuit, self._device
+        if circuit.num_qubits > device.num_qubits:
+            raise CircuitTooWideError(
+                f"the circuit has {circuit.num_qubits} qubits, but {device.name} has "
+                f"{device.num_qubits}; use a wider backend or fewer qubits",
+                num_qubits=circuit.num_qubits,
+                available=device.num_qubits,
+            )
+        return circuit.num_qubits == device.num_qubits and _is_supported(circuit, device.target)
+
+    def _errors(self) -> ErrorTable:
+        if self._table is None:
+            self._table = ErrorTable.of(self._device.target)
+        return self._table
+
+    def _ranked(self, routed: _Routed, table: ErrorTable) -> list[Placement]:
+        target = self._device.target
+        if routed.ends is None or not self._moves:
+            return [transpilers_placement(routed.circuit, routed.read, table, target)]
+        return ranked_placements(routed.circuit, routed.read, table, target)
+
+    def _transpiled(self, experiment: Experiment) -> _Routed:
+        """The experiment's circuit as the transpiler places it, without final measurements.
+
+        Those stay where the circuit has other measurements, or ends on qubits that cannot be
+        read.
+        """
+        circuit = experiment.circuit
+        split = _split(circuit) if experiment.is_sample else None
+        if split is not None:
+            body, measurements = split
+            routed = self._routing(body)
+            ends = routed.ends or range(circuit.num_qubits)
+            target = self._device.routing_target
+            if all(
+                target.instruction_supported("measure", (ends[qubit],)) for qubit, _ in measurements
+            ):
+                return replace(routed, measurements=tuple(measurements))
+        routed = self._routing(circuit)
+        return replace(routed, read=()) if experiment.is_sample else routed
+
+    def _routing(self, circuit: QuantumCircuit) -> _Routed:
+        isa = self._translate(circuit)
+        if isa.layout is None:
+            return _Routed(isa, None, None, tuple(range(circuit.num_qubits)))
+        starts = tuple(isa.layout.initial_index_layout(filter_ancillas=True))
+        ends = tuple(isa.layout.final_index_layout(filter_ancillas=True))
+        return _Routed(isa, starts, ends, ends)
 
     def _translate(self, circuit: QuantumCircuit) -> QuantumCircuit:
         device = self._device
@@ -159,6 +277,15 @@ class Compiler:
                     f"{', '.join(sorted(device.target.operation_names))} or standard gates",
                     gate=gate,
                 ) from error
+
+
+def _observed(experiment: Experiment) -> list[int]:
+    """The qubits that the experiment's observables act on."""
+    observed: set[int] = set()
+    for observable in experiment.observables:
+        paulis = observable.paulis
+        observed.update(np.flatnonzero((paulis.x | paulis.z).any(axis=0)).tolist())
+    return sorted(observed)
 
 
 def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int]]] | None:

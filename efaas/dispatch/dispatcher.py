@@ -20,6 +20,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from efaas.clock import Clock, SystemClock
+from efaas.dispatch.alarm import Alarm
 from efaas.dispatch.attempts import Values, run_round, run_step
 from efaas.dispatch.undivided import Undivided
 from efaas.errors import ClosedError, DeadlockError, JobFailedError
@@ -40,6 +41,8 @@ from efaas.scheduler import (
     StepPaused,
     StepResumed,
     Submitted,
+    Wake,
+    Woken,
 )
 
 if TYPE_CHECKING:
@@ -122,6 +125,7 @@ class Dispatcher:
         # it, unless somebody waits for it: taking the lock at once would get in the way of the
         # thread that the result has just woken.
         self._delivered: deque[Ticket] = deque()
+        self._alarm = Alarm(self._woken)
         self._heeds_deliveries = False
 
     def now(self) -> float:
@@ -247,6 +251,7 @@ class Dispatcher:
             self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
             for ticket in queued:
                 self._forget(ticket, JobState.CANCELLED, now)
+        self._alarm.close()
         self._withdraw(queued)
         is_inside = self._local.session_id is not None
         if not is_inside:
@@ -300,6 +305,8 @@ class Dispatcher:
                     ended.append((self._tickets[job_id], True))
                 case Fail(job_id):
                     ended.append((self._tickets[job_id], False))
+                case Wake(place, at):
+                    self._alarm.set(place, at)
                 case Pin():
                     pass  # asked for by open_loop, which reads it itself
         return ended
@@ -388,6 +395,11 @@ class Dispatcher:
         failure.__cause__ = error
         return failure
 
+    def _woken(self, place: str) -> None:
+        with Undivided(self._lock):
+            if not self._is_closed:
+                self._handle(Woken(place), self._clock.now())
+
     # On the threads where attempts run.
 
     def _run(self, dispatch: Dispatch, tickets: Sequence[Ticket]) -> None:
@@ -427,7 +439,8 @@ class Dispatcher:
                     ticket.attempted(now, result)
                     ticket.requeued()  # unless the scheduler finds that it has failed for good
                     failed_ids.append(ticket.job.id)
-            event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure)
+            usage = {ticket.job.id: ticket.usage for ticket, _ in results}
+            event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure, usage)
             try:
                 ended = self._handle(event, now)
             except Exception as error:  # a bug of ours: whoever waits must still hear of it

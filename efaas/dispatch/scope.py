@@ -16,7 +16,7 @@ from efaas.dispatch.guess import Guess
 from efaas.dispatch.ticket import Ticket
 from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
 from efaas.future import QuantumFuture
-from efaas.model.job import CPU, Job
+from efaas.model.job import CPU, Demand, Job
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
@@ -35,6 +35,7 @@ class Request:
         evaluation: What to run.
         place: The backend that its loop is pinned to.
         loop_id: The loop.
+        seconds: Predicted run time of one of its points.
         convert: Makes the futures' values of the outcome; the outcome itself if None.
         futures: How many wait: one, or one per point.
     """
@@ -42,6 +43,7 @@ class Request:
     evaluation: Evaluation
     place: str
     loop_id: str
+    seconds: float = 0.0
     convert: Callable[[Outcome], Sequence[Any]] | None = None
     futures: int = 1
 
@@ -56,7 +58,13 @@ class SessionScope:
     """
 
     def __init__(
-        self, dispatcher: Dispatcher, *, session_id: int, tenant: str, owner: object = None
+        self,
+        dispatcher: Dispatcher,
+        *,
+        session_id: int,
+        tenant: str,
+        weight: float = 1.0,
+        owner: object = None,
     ) -> None:
         """A scope of its own.
 
@@ -64,6 +72,7 @@ class SessionScope:
             dispatcher: Where work goes.
             session_id: The session.
             tenant: Who its work is accounted to.
+            weight: The tenant's share relative to others.
             owner: Kept alive as long as any future of the session is.
         """
         self.root = Branch()
@@ -73,6 +82,7 @@ class SessionScope:
         self._dispatcher = dispatcher
         self._session_id = session_id
         self._tenant = tenant
+        self._weight = weight
         self._lock = threading.Lock()
         self._derived: set[Future[Any]] = set()
         self._is_closing = False
@@ -252,6 +262,7 @@ class SessionScope:
             points=len(made.evaluation.seeds),
             futures=made.futures,
             rides_with=rides_with,
+            seconds=made.seconds * len(made.evaluation.seeds),
         )
 
     def _ticket(
@@ -265,6 +276,7 @@ class SessionScope:
         points: int = 0,
         futures: int = 1,
         rides_with: int | None = None,
+        seconds: float = 0.0,
     ) -> Ticket:
         job = Job(
             id=self._dispatcher.next_job_id(),
@@ -274,6 +286,8 @@ class SessionScope:
             loop_id=loop_id,
             speculative=branch.is_speculative,
             rides_with=rides_with,
+            demand=Demand(qpu_seconds=seconds),
+            weight=self._weight,
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)

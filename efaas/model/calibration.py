@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-__all__ = ["Calibration"]
+from efaas.errors import InputError
+
+__all__ = ["BROKEN", "Calibration"]
+
+BROKEN = 0.99
+"""Error rates from here on mark a gate that does not work: vendors write 1.0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,3 +32,23 @@ class Calibration:
         if self.taken_at is None:
             return None
         return ((now or datetime.now(UTC)) - self.taken_at).total_seconds()
+
+    def followed_by(self, newer: Calibration) -> Calibration:
+        """``newer``, once it is sure that it may take this one's place.
+
+        Where one of the dates is unknown, the order cannot be checked and is taken as right.
+
+        Raises:
+            InputError: It is of another device, or was taken before this one.
+        """
+        if newer.backend != self.backend:
+            raise InputError(
+                f"expected a calibration of {self.backend}, got one of {newer.backend}"
+            )
+        if self.taken_at is None or newer.taken_at is None or newer.taken_at >= self.taken_at:
+            return newer
+        raise InputError(
+            f"expected a calibration of {self.backend} taken at {self.taken_at.isoformat()} or "
+            f"later, got {newer.id} of {newer.taken_at.isoformat()}, which is older than the one "
+            "in force"
+        )

@@ -60,6 +60,7 @@ class Job:
         rides_with: The committed job of the same session whose round a speculative job would like
             to share, or None. Where it cannot, it waits its turn as any other.
         demand: Its predicted service.
+        weight: The tenant's share relative to others; positive.
     """
 
     id: int
@@ -70,6 +71,7 @@ class Job:
     speculative: bool = False
     rides_with: int | None = None
     demand: Demand = Demand()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)

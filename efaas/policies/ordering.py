@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Mapping
-from types import MappingProxyType
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from efaas.model.job import Job
+    from efaas.model.job import Job, Usage
 
-__all__ = ["ORDERINGS", "FirstComeFirstServed", "Ordering"]
+__all__ = ["FirstComeFirstServed", "Ordering"]
 
 
 class Ordering(Protocol):
-    """The queue of waiting jobs and the order in which they leave it."""
+    """The queue of waiting jobs and the order in which they leave it.
 
-    def add(self, job: Job) -> None:
+    It is told of all that happens to a job: ``add``, then ``discard`` or ``take``, ``started``,
+    ``ended``. Instants are seconds of one clock and never go backwards.
+    """
+
+    def add(self, job: Job, now: float) -> None:
         """Queue a job; its class is ``job.speculative``, its places are ``job.places``."""
         ...
 
@@ -24,14 +27,31 @@ class Ordering(Protocol):
         """Take a job out of the queue wherever it stands; None if it was not there."""
         ...
 
-    def take(self, place: str, limit: int, *, speculative: bool = True) -> list[Job]:
+    def take(self, place: str, limit: int, now: float, *, speculative: bool = True) -> list[Job]:
         """Remove and return the jobs that go next at ``place``: at most ``limit``, one class.
 
         Args:
             place: Where there is a free slot.
             limit: Most jobs.
+            now: The present instant.
             speculative: Whether speculative jobs may go now.
         """
+        ...
+
+    def held_until(self, place: str) -> float | None:
+        """When to ask again, if the latest ``take`` kept ``place`` free for a job to come."""
+        ...
+
+    def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
+        """An attempt begins with these jobs, those that ride along included."""
+        ...
+
+    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+        """A job's attempt has ended, well or not, after that much service."""
+        ...
+
+    def forget(self, loop_id: str) -> None:
+        """A loop will submit nothing more."""
         ...
 
     def __len__(self) -> int:
@@ -49,7 +69,7 @@ class FirstComeFirstServed:
         self._committed = _Lines()
         self._speculative = _Lines()
 
-    def add(self, job: Job) -> None:
+    def add(self, job: Job, now: float) -> None:
         """Queue a job behind all that were submitted before it."""
         (self._speculative if job.speculative else self._committed).add(job)
 
@@ -57,10 +77,23 @@ class FirstComeFirstServed:
         """Take a job out of the queue; None if it was not there."""
         return self._committed.discard(job_id) or self._speculative.discard(job_id)
 
-    def take(self, place: str, limit: int, *, speculative: bool = True) -> list[Job]:
+    def take(self, place: str, limit: int, now: float, *, speculative: bool = True) -> list[Job]:
         """The oldest committed jobs that may run at ``place``, or else the speculative ones."""
         taken = self._committed.take(place, limit)
         return taken or (self._speculative.take(place, limit) if speculative else [])
+
+    def held_until(self, place: str) -> float | None:
+        """Never: whoever waits goes."""
+        return None
+
+    def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
+        """Nothing is counted."""
+
+    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+        """Nothing is counted."""
+
+    def forget(self, loop_id: str) -> None:
+        """Nothing is remembered of loops."""
 
     def __len__(self) -> int:
         """How many jobs wait."""
@@ -119,7 +152,3 @@ class _Lines:
                 self._lines[places] = kept
             else:
                 del self._lines[places]
-
-
-ORDERINGS: Mapping[str, Callable[[], Ordering]] = MappingProxyType({"fifo": FirstComeFirstServed})
-"""The queue orders, by the name that a scheduler is given."""

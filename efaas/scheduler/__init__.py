@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve
+from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve, Wake
 from efaas.scheduler.events import (
     AttemptEnded,
     Cancelled,
@@ -14,6 +14,7 @@ from efaas.scheduler.events import (
     StepPaused,
     StepResumed,
     Submitted,
+    Woken,
 )
 from efaas.scheduler.machine import Place, Scheduler
 
@@ -35,4 +36,6 @@ __all__ = [
     "StepPaused",
     "StepResumed",
     "Submitted",
+    "Wake",
+    "Woken",
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-__all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve"]
+__all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve", "Wake"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,4 +39,12 @@ class Pin:
     place: str
 
 
-Action: TypeAlias = Dispatch | Resolve | Fail | Pin
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Tell the scheduler when that instant has come: it keeps the place free until then."""
+
+    place: str
+    at: float
+
+
+Action: TypeAlias = Dispatch | Resolve | Fail | Pin | Wake

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from efaas.model.job import Job
+    from efaas.model.job import Job, Usage
 
 __all__ = [
     "AttemptEnded",
@@ -19,6 +20,7 @@ __all__ = [
     "StepPaused",
     "StepResumed",
     "Submitted",
+    "Woken",
 ]
 
 
@@ -58,11 +60,13 @@ class AttemptEnded:
         failed_ids: Its jobs that got no result.
         is_batch_failure: Whether the attempt failed as a whole, so that each of its jobs may
             yet succeed alone.
+        usage: The measured service of each job, by its id; none for those that are missing.
     """
 
     attempt_id: int
     failed_ids: tuple[int, ...] = ()
     is_batch_failure: bool = False
+    usage: Mapping[int, Usage] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +89,13 @@ class LoopClosed:
     """A loop will submit nothing more."""
 
     loop_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Woken:
+    """The instant has come for which a ``Wake`` asked."""
+
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +122,5 @@ Event: TypeAlias = (
     | LoopClosed
     | StepPaused
     | StepResumed
+    | Woken
 )

@@ -6,14 +6,16 @@ happened and returns what to do about it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from efaas.errors import InvariantError
+from efaas.model.job import Usage
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
 from efaas.policies.placement import BackendLoad, LeastLoaded, Placement
-from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve
+from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve, Wake
 from efaas.scheduler.events import (
     AttemptEnded,
     Cancelled,
@@ -25,12 +27,15 @@ from efaas.scheduler.events import (
     StepPaused,
     StepResumed,
     Submitted,
+    Woken,
 )
 
 if TYPE_CHECKING:
     from efaas.model.job import Job
 
 __all__ = ["Place", "Scheduler"]
+
+_NO_USAGE = Usage()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +91,11 @@ class Scheduler:
             placement: Where a new loop goes; the least loaded backend by default.
         """
         self._places = dict(places)
-        self._ordering = ordering or FirstComeFirstServed()
-        self._placement = placement or LeastLoaded()
+        self._ordering = FirstComeFirstServed() if ordering is None else ordering
+        self._placement = LeastLoaded() if placement is None else placement
         self._busy = dict.fromkeys(self._places, 0)
         self._queued: dict[int, Job] = {}
+        self._committed: Counter[tuple[str, int | None]] = Counter()
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
@@ -122,7 +128,10 @@ class Scheduler:
                 return [Pin(event.loop_id, self._pin(event.loop_id, event.places))]
             case LoopClosed():
                 self._pins.pop(event.loop_id, None)
+                self._ordering.forget(event.loop_id)
                 return []
+            case Woken():
+                return self._fill((event.place,))
             case StepPaused() | StepResumed():
                 return self._step_changed(event)
 
@@ -150,6 +159,8 @@ class Scheduler:
                     for job in self._queued.values()
                     if place in job.places and not (job.speculative and self._undelivered)
                 ]
+                if self._ordering.held_until(place) is not None:
+                    continue
                 _require(not idle_while, f"{place} idles while jobs {idle_while[:5]} wait for it")
 
     def _submitted(self, event: Submitted) -> list[Action]:
@@ -168,8 +179,9 @@ class Scheduler:
 
     def _cancelled(self, event: Cancelled) -> list[Action]:
         for job_id in event.job_ids:
-            if self._queued.pop(job_id, None) is not None:
+            if job_id in self._queued:
                 self._ordering.discard(job_id)
+                self._dequeue(job_id)
                 self._alone.discard(job_id)
                 self._riders.pop(job_id, None)
             elif job_id in self._attempt_of:
@@ -181,7 +193,7 @@ class Scheduler:
         for job_id in event.job_ids:
             if job_id in self._queued:
                 self._ordering.discard(job_id)
-                self._enqueue(replace(self._queued[job_id], speculative=False))
+                self._enqueue(replace(self._dequeue(job_id), speculative=False))
                 touched.update(dict.fromkeys(self._queued[job_id].places))
             elif job_id in self._attempt_of:
                 attempt = self._attempts[self._attempt_of[job_id]]
@@ -197,6 +209,8 @@ class Scheduler:
         touched = {attempt.place: None}
         for job_id, job in attempt.jobs.items():
             del self._attempt_of[job_id]
+            usage = event.usage.get(job_id, _NO_USAGE)
+            self._ordering.ended(job, attempt.place, usage, self._now)
             if job_id in failed and retry and job_id not in attempt.cancelled:
                 self._alone.add(job_id)
                 self._enqueue(job)
@@ -238,7 +252,21 @@ class Scheduler:
 
     def _enqueue(self, job: Job) -> None:
         self._queued[job.id] = job
-        self._ordering.add(job)
+        self._count(job, 1)
+        self._ordering.add(job, self._now)
+
+    def _dequeue(self, job_id: int) -> Job:
+        job = self._queued.pop(job_id)
+        self._count(job, -1)
+        return job
+
+    def _count(self, job: Job, change: int) -> None:
+        """Keep count of the committed jobs that wait, by place, and by place and session."""
+        for place in () if job.speculative else job.places:
+            self._committed[place, None] += change
+            self._committed[place, job.session_id] += change
+            if not self._committed[place, job.session_id]:
+                del self._committed[place, job.session_id]
 
     def _fill(self, places: Mapping[str, None] | tuple[str, ...]) -> list[Action]:
         """Start attempts wherever one of ``places`` has a free slot and a job for it."""
@@ -250,32 +278,43 @@ class Scheduler:
                     place,
                     # While some job must go alone, all do: it is soon over.
                     1 if self._alone else spec.batch_limit,
+                    self._now,
                     speculative=not self._undelivered,
                 )
                 if not jobs:
+                    held_until = self._ordering.held_until(place)
+                    if held_until is not None:
+                        actions.append(Wake(place, held_until))
                     break
-                actions.append(self._start(place, jobs + self._riders_of(jobs, place)))
+                actions.append(self._start(place, jobs))
         return actions
 
     def _riders_of(self, jobs: list[Job], place: str) -> list[Job]:
         """Speculative jobs that share the round of these; none where that would delay others."""
         waiting = [rider for job in jobs for rider in self._riders.pop(job.id, ())]
-        if not waiting or self._alone or len({job.session_id for job in jobs}) > 1:
+        session_id = jobs[0].session_id
+        others = self._committed[place, None] - self._committed[place, session_id]
+        mine = sum(job.session_id == session_id for job in jobs)
+        if not waiting or self._alone or mine < len(jobs) or others:
             return []
         room = self._places[place].batch_limit - len(jobs)
         riders = [self._queued[job_id] for job_id in waiting if job_id in self._queued]
-        riders = [job for job in riders if job.speculative and place in job.places][:room]
-        for rider in riders:
-            self._ordering.discard(rider.id)
-        return riders
+        return [job for job in riders if job.speculative and place in job.places][:room]
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
+        for job in jobs:
+            self._dequeue(job.id)
+        riders = self._riders_of(jobs, place)
+        for rider in riders:
+            self._ordering.discard(rider.id)
+            self._dequeue(rider.id)
+        jobs = jobs + riders
         self._last_attempt_id += 1
         attempt_id = self._last_attempt_id
         self._attempts[attempt_id] = _Running(place, {job.id: job for job in jobs})
         self._busy[place] += 1
+        self._ordering.started(jobs, place, self._now)
         for job in jobs:
-            del self._queued[job.id]
             self._attempt_of[job.id] = attempt_id
         return Dispatch(attempt_id, place, tuple(job.id for job in jobs))
 

@@ -1,0 +1,583 @@
+"""Dual-resource fair queueing, driven through the scheduler on simulated time."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from efaas.errors import InputError
+from efaas.model.job import CPU, Demand, Job, Usage
+from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.orderings import ORDERINGS, Surroundings
+from efaas.scheduler import (
+    AttemptEnded,
+    Delivered,
+    Dispatch,
+    Place,
+    Resolve,
+    Scheduler,
+    Submitted,
+    Wake,
+    Woken,
+)
+
+NO_AGEING = FairSettings(max_overtakes=10**9, max_wait_seconds=1e12)
+
+
+@dataclass
+class Ran:
+    """A job's start and end on its place."""
+
+    job: Job
+    place: str
+    start: float
+    end: float
+
+
+@dataclass
+class Simulation:
+    """A scheduler on places whose attempts take the true time of their jobs."""
+
+    places: tuple[str, ...] = ("qpu",)
+    settings: FairSettings = NO_AGEING
+    ordering: str = "fair"
+    cpu_slots: int = 1
+    batch_limit: int = 1
+    now: float = 0.0
+    ran: list[Ran] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        fair = self.settings if self.ordering == "fair" else None
+        around = Surroundings(self.places, cpu_slots=self.cpu_slots, settings=fair)
+        self.order = ORDERINGS[self.ordering](around)
+        specs = {name: Place(batch_limit=self.batch_limit) for name in self.places}
+        self.scheduler = Scheduler(specs | {CPU: Place(self.cpu_slots)}, ordering=self.order)
+        self.seconds: dict[int, float] = {}
+        self.jobs: dict[int, Job] = {}
+        self.finished: dict[int, Callable[[], None]] = {}
+        self.events: list[tuple[float, int, object]] = []
+        self.ids = itertools.count(1)
+        self.order_of_events = itertools.count()
+        self.started_at: dict[int, float] = {}
+        self.submitted_at: dict[int, float] = {}
+        self.running: dict[int, tuple[str, tuple[int, ...]]] = {}
+
+    def submit(
+        self,
+        tenant: str = "ada",
+        seconds: float = 1.0,
+        *,
+        declared: float | None = None,
+        place: str = "qpu",
+        session: int = 1,
+        weight: float = 1.0,
+        loop: str | None = None,
+        speculative: bool = False,
+        finished: Callable[[], None] | None = None,
+    ) -> int:
+        said = seconds if declared is None else declared
+        demand = Demand(cpu_seconds=said) if place == CPU else Demand(qpu_seconds=said)
+        job = Job(
+            next(self.ids),
+            session,
+            tenant,
+            (place,),
+            loop,
+            speculative=speculative,
+            demand=demand,
+            weight=weight,
+        )
+        self.jobs[job.id] = job
+        self.seconds[job.id] = seconds
+        self.submitted_at[job.id] = self.now
+        if finished is not None:
+            self.finished[job.id] = finished
+        self.perform(Submitted((job,)))
+        return job.id
+
+    def at(self, when: float, what: Callable[[], None]) -> None:
+        heapq.heappush(self.events, (when, next(self.order_of_events), what))
+
+    def perform(self, event: object) -> None:
+        for action in self.scheduler.handle(event, self.now):  # type: ignore[arg-type]
+            match action:
+                case Dispatch(attempt_id, place, job_ids):
+                    seconds = sum(self.seconds[job_id] for job_id in job_ids)
+                    self.running[attempt_id] = (place, job_ids)
+                    for job_id in job_ids:
+                        self.started_at[job_id] = self.now
+                    self.at(self.now + seconds, lambda a=attempt_id: self.end(a))
+                case Wake(place, at):
+                    self.at(at, lambda p=place: self.perform(Woken(p)))
+                case Resolve(job_id):
+                    if job_id in self.finished:
+                        self.at(self.now, self.finished[job_id])
+
+    def end(self, attempt_id: int) -> None:
+        place, job_ids = self.running.pop(attempt_id)
+        start = self.started_at[job_ids[0]]
+        for job_id in job_ids:
+            self.ran.append(Ran(self.jobs[job_id], place, start, self.now))
+        usage = {
+            i: Usage(cpu_seconds=self.seconds[i])
+            if place == CPU
+            else Usage(qpu_seconds=self.seconds[i])
+            for i in job_ids
+        }
+        self.perform(AttemptEnded(attempt_id, usage=usage))
+        self.perform(Delivered(job_ids))
+        self.scheduler.check_invariants()
+
+    def run(self, until: float = 1e9) -> None:
+        while self.events and self.events[0][0] <= until:
+            when, _, what = heapq.heappop(self.events)
+            self.now = max(self.now, when)
+            what()  # type: ignore[operator]
+        self.now = max(self.now, min(until, 1e8))
+
+    def service(self, by: Callable[[Job], object], until: float = 1e9) -> Counter[object]:
+        total: Counter[object] = Counter()
+        for it in self.ran:
+            if it.end <= until:
+                total[by(it.job)] += self.seconds[it.job.id]  # type: ignore[assignment]
+        return total
+
+    def loop(
+        self, name: str, rounds: int, *, quantum: float, think: float, tenant: str, session: int
+    ) -> list[float]:
+        """An optimizer: a job, its result, thinking, the next. Returns its waits, as they come."""
+        waits: list[float] = []
+
+        def step(left: int) -> None:
+            asked_at = self.now
+
+            def done() -> None:
+                waits.append(self.now - quantum - asked_at)
+                if left > 1:
+                    self.at(self.now + think, lambda: step(left - 1))
+
+            self.submit(tenant, quantum, loop=name, session=session, finished=done)
+
+        self.at(self.now, lambda: step(rounds))
+        return waits
+
+
+lengths = st.floats(0.05, 8.0)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    devices=st.integers(1, 3),
+    flows=st.lists(
+        st.tuples(st.sampled_from([1.0, 2.0, 4.0]), st.lists(lengths, min_size=3)),
+        min_size=2,
+        max_size=5,
+    ),
+    error=st.floats(0.5, 2.0),
+)
+def test_backlogged_tenants_get_service_by_weight(
+    devices: int, flows: list[tuple[float, list[float]]], error: float
+) -> None:
+    """Against a fluid server that gives each its weight at every instant.
+
+    The bound, for M devices and the longest job L_i of each: (M + 1) (L_i / w_i + L_j / w_j).
+    """
+    names = tuple(f"qpu {d}" for d in range(devices))
+    simulation = Simulation(places=names)
+    longest = {}
+    for tenant, (weight, jobs) in enumerate(flows):
+        longest[str(tenant)] = max(jobs) / weight
+        for seconds in itertools.islice(itertools.cycle(jobs), 150):
+            job = Job(
+                next(simulation.ids),
+                tenant,
+                str(tenant),
+                names,
+                demand=Demand(seconds * error),
+                weight=weight,
+            )
+            simulation.jobs[job.id] = job
+            simulation.seconds[job.id] = seconds
+            heapq.heappush(
+                simulation.events, (0.0, job.id, lambda j=job: simulation.perform(Submitted((j,))))
+            )
+    simulation.run()
+    left = Counter(job.tenant for job in simulation.jobs.values())
+    backlogged_until = float("inf")
+    for it in sorted(simulation.ran, key=lambda it: it.start):
+        left[it.job.tenant] -= 1
+        if not left[it.job.tenant]:
+            backlogged_until = min(backlogged_until, it.start)
+    weights = {str(t): weight for t, (weight, _) in enumerate(flows)}
+    served: dict[str, float] = defaultdict(float)
+    for it in sorted(simulation.ran, key=lambda it: it.end):
+        if it.end > backlogged_until:
+            break
+        served[it.job.tenant] += simulation.seconds[it.job.id] / weights[it.job.tenant]
+        for one, other in itertools.combinations(longest, 2):
+            bound = (devices + 1) * (longest[one] + longest[other]) * max(1.0, error)
+            assert abs(served[one] - served[other]) <= bound + 1e-9
+
+
+def test_shares_follow_the_weights() -> None:
+    simulation = Simulation()
+    for weight, tenant in ((1.0, "ada"), (2.0, "bob"), (4.0, "eve")):
+        for _ in range(300):
+            simulation.submit(tenant, 1.0, weight=weight, session=int(weight))
+    simulation.run(until=350.0)
+    service = simulation.service(lambda job: job.tenant)
+    assert service["ada"] == pytest.approx(50, abs=2)
+    assert service["bob"] == pytest.approx(100, abs=2)
+    assert service["eve"] == pytest.approx(200, abs=2)
+
+
+def test_splitting_into_sessions_gains_nothing() -> None:
+    simulation = Simulation()
+    for index in range(400):
+        simulation.submit("one session", 1.0, session=1)
+        simulation.submit("many sessions", 1.0, session=2 + index % 8)
+    simulation.run(until=200.0)
+    service = simulation.service(lambda job: job.tenant)
+    assert abs(service["one session"] - service["many sessions"]) <= 2.0
+    inside = simulation.service(lambda job: job.session_id)
+    assert max(inside[s] for s in range(2, 10)) - min(inside[s] for s in range(2, 10)) <= 2.0
+
+
+@pytest.mark.parametrize("factor", [0.01, 100.0])
+def test_a_false_declaration_pays_for_one_job_at_the_most(factor: float) -> None:
+    simulation = Simulation()
+    for _ in range(300):
+        simulation.submit("liar", 1.0, declared=factor, session=1)
+        simulation.submit("honest", 1.0, session=2)
+    simulation.run(until=200.0)
+    service = simulation.service(lambda job: job.tenant)
+    assert service["liar"] <= service["honest"] + 2.0
+
+
+def test_an_idle_tenant_banks_nothing_and_a_newcomer_is_served_at_once() -> None:
+    simulation = Simulation()
+    for _ in range(500):
+        simulation.submit("busy", 1.0, session=1)
+    first = simulation.submit("early", 1.0, session=2)
+    simulation.run(until=200.0)
+    assert simulation.started_at[first] <= 1.0
+    late = [simulation.submit("early", 1.0, session=2) for _ in range(100)]
+    new = [simulation.submit("new", 1.0, session=3) for _ in range(100)]
+    simulation.run(until=260.0)
+    assert simulation.started_at[late[0]] <= 203.0
+    assert simulation.started_at[new[0]] <= 203.0
+    served = Counter(it.job.tenant for it in simulation.ran if it.start >= 200.0)
+    assert max(served.values()) - min(served.values()) <= 2
+
+
+def test_who_had_a_device_alone_owes_little_to_who_comes_later() -> None:
+    simulation = Simulation(places=("a", "b"))
+    for _ in range(3000):
+        simulation.submit("alone", 1.0, place="a", session=1)
+    for tenant in ("x", "y"):
+        for _ in range(3000):
+            simulation.submit(tenant, 1.0, place="b", session=2)
+    simulation.run(until=1000.0)
+    for _ in range(3000):
+        simulation.submit("new", 1.0, place="a", session=3)
+    simulation.run(until=1400.0)
+    recent = Counter(it.job.tenant for it in simulation.ran if it.place == "a" and it.start > 1000)
+    assert recent["alone"] >= 100  # of 400: it waits for most_lead_seconds, on two devices
+
+
+def test_cpu_time_counts_against_qpu_time_only_beyond_a_bound() -> None:
+    simulation = Simulation(
+        settings=FairSettings(max_overtakes=10**9, max_wait_seconds=1e9, most_lead_seconds=5.0)
+    )
+    for _ in range(400):
+        for tenant in ("both", "other"):
+            simulation.submit(tenant, 1.0, place=CPU, weight=1.0)
+    for _ in range(400):
+        simulation.submit("both", 1.0)
+        simulation.submit("quantum", 1.0)
+    simulation.run(until=300.0)
+    service = Counter(it.job.tenant for it in simulation.ran if it.place == "qpu")
+    assert abs(service["both"] - service["quantum"]) <= 12
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    max_overtakes=st.integers(1, 20),
+    arrivals=st.lists(
+        st.tuples(
+            st.floats(0.0, 3.0), st.sampled_from("abcd"), lengths, st.sampled_from([None, "loop"])
+        ),
+        min_size=5,
+        max_size=120,
+    ),
+    batch_limit=st.integers(1, 5),
+)
+def test_no_job_is_overtaken_too_often_and_all_start_in_time(
+    max_overtakes: int,
+    arrivals: list[tuple[float, str, float, str | None]],
+    batch_limit: int,
+) -> None:
+    """Whoever submits what and when: the bound on a wait follows from the settings.
+
+    Once it has waited for ``max_wait_seconds``, only older jobs go before it, and what runs.
+    """
+    max_wait = 25.0
+    simulation = Simulation(
+        settings=FairSettings(max_overtakes=max_overtakes, max_wait_seconds=max_wait),
+        batch_limit=batch_limit,
+    )
+    when = 0.0
+    for gap, tenant, seconds, loop in arrivals:
+        when += gap
+        simulation.at(
+            when,
+            lambda t=tenant, s=seconds, n=loop: simulation.submit(
+                t, s, session=ord(t), loop=n and f"{n} of {t}"
+            ),
+        )
+    simulation.run()
+    assert len(simulation.ran) == len(arrivals)
+    starts = sorted(simulation.ran, key=lambda it: (it.start, it.job.id))
+    longest = max(seconds for _, _, seconds, _ in arrivals)
+    for it in simulation.ran:
+        submitted_at = simulation.submitted_at[it.job.id]
+        overtakers = [o for o in starts if o.start < it.start and o.job.id > it.job.id]
+        assert len(overtakers) <= max_overtakes
+        older = sum(
+            simulation.seconds[o.job.id]
+            for o in starts
+            if o.job.id < it.job.id and o.end > submitted_at + max_wait
+        )
+        hold = simulation.settings.max_hold_seconds
+        assert it.start - submitted_at <= max_wait + older + batch_limit * longest + hold + 1e-6
+
+
+def test_a_loop_that_iterates_does_not_wait_behind_a_batch() -> None:
+    simulation = Simulation(settings=FairSettings())
+    for _ in range(200):
+        simulation.submit("batch", 2.0, session=1)
+    waits = simulation.loop("vqe", 40, quantum=0.5, think=0.2, tenant="ada", session=2)
+    simulation.run()
+    assert len(waits) == 40
+    assert sum(waits[5:]) / len(waits[5:]) < 0.2
+    assert simulation.order.held_seconds["qpu"] > 0  # type: ignore[attr-defined]
+
+
+def test_a_batch_cannot_pretend_to_be_a_loop() -> None:
+    simulation = Simulation(settings=FairSettings())
+    for _ in range(50):
+        simulation.submit("pretender", 1.0, loop="no loop", session=1)
+        simulation.submit("honest", 1.0, session=2)
+    simulation.run(until=40.0)
+    service = simulation.service(lambda job: job.tenant)
+    assert abs(service["pretender"] - service["honest"]) <= 2.0
+
+
+def test_a_loop_gives_its_slot_back_when_it_is_used_up() -> None:
+    simulation = Simulation(settings=FairSettings(slot_seconds=10.0))
+    waits = simulation.loop("long", 100, quantum=1.0, think=0.1, tenant="ada", session=1)
+    for _ in range(100):
+        simulation.submit("batch", 1.0, session=2)
+    simulation.run(until=150.0)
+    service = simulation.service(lambda job: job.tenant)
+    assert len(waits) > 50
+    assert service["batch"] > 30
+
+
+def test_short_jobs_fill_the_gaps_of_a_loop_that_thinks() -> None:
+    simulation = Simulation(settings=FairSettings())
+    waits = simulation.loop("vqe", 60, quantum=1.0, think=1.0, tenant="ada", session=1)
+    for _ in range(200):
+        simulation.submit("short", 0.2, session=2)
+    simulation.run(until=120.0)
+    between = [it for it in simulation.ran if it.job.tenant == "short"]
+    assert len(between) >= 150
+    assert sum(waits[5:]) / len(waits[5:]) < 0.2
+
+
+def test_a_device_is_not_held_for_a_loop_whose_return_cannot_be_told() -> None:
+    simulation = Simulation(settings=FairSettings())
+    thoughts = itertools.cycle([0.01, 4.0, 25.0, 0.01, 9.0])
+
+    def step(left: int) -> None:
+        def done() -> None:
+            if left:
+                simulation.at(simulation.now + next(thoughts), lambda: step(left - 1))
+
+        simulation.submit("ada", 0.1, loop="erratic", session=1, finished=done)
+
+    step(60)
+    for _ in range(300):
+        simulation.submit("batch", 1.0, session=2)
+    simulation.run()
+    end = max(it.end for it in simulation.ran if it.job.tenant == "batch")
+    held = simulation.order.held_seconds["qpu"]  # type: ignore[attr-defined]
+    assert held < 0.2 * end
+
+
+def test_rounds_of_a_batch_are_cut_where_a_loop_may_want_to_go() -> None:
+    simulation = Simulation(settings=FairSettings(max_round_seconds=3.0), batch_limit=100)
+    waits = simulation.loop("vqe", 40, quantum=0.5, think=8.0, tenant="ada", session=1)
+    simulation.run(until=30.0)
+    for _ in range(500):
+        simulation.submit("batch", 0.5, session=2)
+    simulation.run()
+    assert len(waits) == 40
+    rounds = {it.start: it.end - it.start for it in simulation.ran if it.job.tenant == "batch"}
+    while_looping = [seconds for start, seconds in rounds.items() if 40.0 < start < 200.0]
+    assert while_looping
+    assert max(while_looping) <= 3.0
+    assert max(waits[8:]) <= 3.0
+
+
+def test_speculative_jobs_are_paid_for_and_only_run_where_nobody_else_would() -> None:
+    simulation = Simulation()
+    for _ in range(50):
+        simulation.submit("guesser", 1.0, session=1, speculative=True)
+    for _ in range(20):
+        simulation.submit("other", 1.0, session=2)
+    simulation.run(until=21.5)
+    assert simulation.service(lambda job: job.tenant)["other"] >= 19
+    simulation.run()
+    shares = simulation.order._tenants  # type: ignore[attr-defined]
+    assert shares.finish("guesser", 0) >= 49
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.floats(0.0, 4.0), st.sampled_from("ab"), lengths, st.booleans()),
+        min_size=3,
+        max_size=60,
+    )
+)
+def test_speculation_delays_no_committed_job_by_more_than_a_running_attempt(
+    arrivals: list[tuple[float, str, float, bool]],
+) -> None:
+    """The committed jobs alone, and with guesses between them: none starts much later."""
+
+    def starts(*, with_guesses: bool) -> dict[int, float]:
+        simulation = Simulation(ordering="fifo")
+        when, found = 0.0, {}
+        for index, (gap, tenant, seconds, speculative) in enumerate(arrivals):
+            when += gap
+            if with_guesses or not speculative:
+
+                def go(
+                    i: int = index, t: str = tenant, s: float = seconds, g: bool = speculative
+                ) -> None:
+                    found[i] = simulation.submit(t, s, session=ord(t), speculative=g)
+
+                simulation.at(when, go)
+        simulation.run()
+        return {i: simulation.started_at[found[i]] for i in found if not arrivals[i][3]}
+
+    alone, together = starts(with_guesses=False), starts(with_guesses=True)
+    guesses = [seconds for _, _, seconds, speculative in arrivals if speculative]
+    for index, at in alone.items():
+        assert together[index] <= at + sum(guesses) + 1e-9
+    committed = sorted(alone, key=lambda i: alone[i])
+    assert committed == sorted(together, key=lambda i: together[i])
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    st.sampled_from(sorted(ORDERINGS)),
+    st.lists(st.tuples(st.floats(0, 2), lengths, st.sampled_from("abc")), min_size=1, max_size=40),
+    st.sampled_from([2.0, 8.0]),
+)
+def test_times_may_be_scaled(
+    ordering: str, arrivals: list[tuple[float, float, str]], factor: float
+) -> None:
+    """All times multiplied: the same schedule multiplied, as the clock's unit does not matter."""
+    if ordering == "paper":
+        return  # its weights have units
+
+    def order(scale: float) -> list[int]:
+        settings = FairSettings(
+            max_overtakes=1000,
+            **{
+                name: getattr(FairSettings(), name) * scale
+                for name in (
+                    "max_wait_seconds",
+                    "loop_idle_seconds",
+                    "slot_seconds",
+                    "max_hold_seconds",
+                    "max_round_seconds",
+                    "most_lead_seconds",
+                )
+            },
+        )
+        simulation = Simulation(ordering=ordering, settings=settings)
+        when = 0.0
+        for gap, seconds, tenant in arrivals:
+            when += gap
+            simulation.at(
+                when * scale,
+                lambda s=seconds, t=tenant: simulation.submit(t, s * scale, session=ord(t)),
+            )
+        simulation.run()
+        return [it.job.id for it in simulation.ran]
+
+    assert order(1.0) == order(factor)
+
+
+def test_the_papers_weights_decide_the_order() -> None:
+    """Under contention each of alpha, beta and gamma changes who goes first."""
+    from efaas.policies.paper_priority import PaperPriority
+
+    def first(now: float, **weights: float) -> int:
+        order = PaperPriority(**weights)
+        shot = Job(0, 1, "ada", ("qpu",), "fresh")
+        order.ended(shot, "qpu", Usage(), now - 1.0)
+        order.add(Job(1, 1, "ada", ("qpu",)), 0.0)
+        order.add(Job(2, 2, "bob", ("qpu",), "stale"), now - 2.0)
+        order.add(Job(3, 3, "eve", ("qpu",), "fresh"), now - 1.0)
+        return order.take("qpu", 1, now)[0].id
+
+    assert first(50.0) == 3
+    assert first(50.0, beta=0.0) == 2
+    assert first(50.0, alpha=0.0) == 1
+    assert first(50.0, alpha=0.0, gamma=0.0) == 3
+    assert first(200.0) == 1
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"max_overtakes": 0}, "max_overtakes"),
+        ({"max_wait_seconds": 0.0}, "max_wait_seconds"),
+        ({"max_wait_seconds": float("nan")}, "max_wait_seconds"),
+        ({"slot_seconds": -1.0}, "slot_seconds"),
+        ({"max_hold_seconds": float("inf")}, "max_hold_seconds"),
+        ({"max_hold_seconds": 40.0}, "loop_idle_seconds"),
+        ({"most_lead_seconds": -1.0}, "most_lead_seconds"),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(
+    wrong: dict[str, float], told: str
+) -> None:
+    with pytest.raises(InputError, match=told):
+        FairSettings(**wrong)  # type: ignore[arg-type]
+
+
+def test_what_is_remembered_stays_bounded() -> None:
+    queue = FairQueue(("qpu",))
+    for index in range(20_000):
+        job = Job(index + 1, index, f"tenant {index}", ("qpu",), demand=Demand(1.0))
+        queue.add(job, float(index))
+        if index % 2:
+            queue.discard(job.id)
+        else:
+            [taken] = queue.take("qpu", 1, float(index))
+            queue.started([taken], "qpu", float(index))
+            queue.ended(taken, "qpu", Usage(qpu_seconds=1.0), index + 0.5)
+    assert len(queue) == 0
+    assert len(queue._tenants) < 3000
