@@ -23,6 +23,8 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/dispatch_overhead.py
+	$(BIN)/python benchmarks/scheduler_scale.py
+	$(BIN)/python benchmarks/contention.py
 	$(BIN)/python benchmarks/evaluation_cost.py
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py

@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from efaas import backends, errors, optimize, primitives
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
+    from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
     from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.placement import PlacementWeights
+    from efaas.policies.repinning import RepinSettings
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
@@ -26,8 +29,11 @@ __all__ = [
     "EFSession",
     "EfaasError",
     "FairSettings",
+    "LoopEvent",
     "Objective",
+    "PlacementWeights",
     "QuantumFuture",
+    "RepinSettings",
     "Speculation",
     "SpeculationReport",
     "__version__",
@@ -46,8 +52,11 @@ _HOMES = {
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
     "FairSettings": "efaas.policies.fair_queue",
+    "LoopEvent": "efaas.model.events",
     "Objective": "efaas.objective",
+    "PlacementWeights": "efaas.policies.placement",
     "QuantumFuture": "efaas.future",
+    "RepinSettings": "efaas.policies.repinning",
     "Speculation": "efaas.optimize",
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",

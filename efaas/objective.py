@@ -28,6 +28,11 @@ class SubmitsPoints(Protocol):
     """A loop as its objective sees it."""
 
     @property
+    def id(self) -> str:
+        """Unique within the scheduler."""
+        ...
+
+    @property
     def profile(self) -> CircuitProfile:
         """The experiment as compiled for the loop's backend."""
         ...
@@ -47,22 +52,31 @@ class Objective:
 
     Made by ``EFSession.objective``. Calling it gives a float, so any optimizer can use it;
     ``submit`` and ``submit_many`` give futures. All evaluations run on one backend and one
-    layout, since mixing devices would bias the optimizer. May be used from several threads.
+    layout, since mixing devices would bias the optimizer, until its calibration changes or it
+    fails; ``EFSession.events`` tells what was done then. May be used from several threads.
 
     Attributes:
         num_parameters: Length of the parameter vector.
         parameter_names: Its entries, in order: the circuit's own parameter order.
         shots: Shots of each measurement setting, or None for exact expectations.
-        profile: The circuit as compiled for its backend.
     """
 
     def __init__(self, loop: SubmitsPoints, experiment: Experiment, *, shots: int | None) -> None:
         self.num_parameters = experiment.num_parameters
         self.parameter_names = experiment.parameter_names
         self.shots = shots
-        self.profile = loop.profile
         self._loop = loop
         self._experiment = experiment
+
+    @property
+    def profile(self) -> CircuitProfile:
+        """The circuit as compiled for its backend; another one after a change of calibration."""
+        return self._loop.profile
+
+    @property
+    def loop_id(self) -> str:
+        """The loop of its evaluations, as in ``EFSession.events`` and ``future.job``."""
+        return self._loop.id
 
     def __call__(self, theta: ArrayLike) -> float:
         """The value at one point, waiting for it.

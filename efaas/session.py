@@ -8,6 +8,7 @@ import secrets
 import threading
 import weakref
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -21,11 +22,13 @@ from efaas.errors import (
     DeadlockError,
     InputError,
 )
+from efaas.future import QuantumFuture
 from efaas.loops import Loops
 from efaas.objective import Objective
 from efaas.observe import Recorder
 from efaas.policies.orderings import ORDERINGS, Surroundings
-from efaas.policies.placement import PLACEMENTS
+from efaas.policies.placement import PLACEMENTS, PlacementWeights
+from efaas.policies.repinning import RepinSettings
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,10 +36,11 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
-    from efaas.future import QuantumFuture
+    from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
     from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
 __all__ = ["EFScheduler", "EFSession"]
@@ -61,8 +65,10 @@ class EFScheduler:
         *,
         cpu_slots: int | None = None,
         ordering: str = "fair",
-        placement: str = "least-loaded",
+        placement: str = "best",
         fairness: FairSettings | None = None,
+        weights: PlacementWeights | None = None,
+        repinning: RepinSettings | None = None,
         clock: Clock | None = None,
     ) -> None:
         """Start the scheduler; nothing runs yet.
@@ -77,14 +83,19 @@ class EFScheduler:
                 ``"fifo"``: first come first served; ``"paper"``: the priority rule of EFaaS. In
                 each, committed jobs go before speculative ones.
             fairness: Bounds and times of the fair ordering.
-            placement: Where a new loop goes; ``"least-loaded"``.
+            placement: Where a new loop goes; ``"best"``: to the backend with the best score of
+                fidelity, wait, cold start and age; ``"least-loaded"``: to that with the fewest
+                loops and jobs.
+            weights: How the terms of a score are weighed.
+            repinning: When a change of calibration moves a loop.
             clock: Source of the timelines' instants: the machine's by default, a
                 ``efaas.clock.VirtualClock`` for simulated devices.
 
         Raises:
             UnknownBackendError: No backend of that name.
             InputError: No backend at all, two of one name, an unknown policy, ``cpu_slots``
-                below 1, or ``fairness`` for an ordering that has no use for it.
+                below 1, settings of the wrong type, or ``fairness`` for an ordering that has no
+                use for it.
         """
         slots = cpu_slots if cpu_slots is not None else os.cpu_count() or 1
         if slots < 1:
@@ -93,6 +104,8 @@ class EFScheduler:
         if fairness is not None and ordering != "fair":
             raise InputError(f"fairness is for ordering='fair'; {ordering!r} has no use for it")
         place = _chosen("placement", placement, PLACEMENTS)
+        _check_type("weights", weights, PlacementWeights)
+        _check_type("repinning", repinning, RepinSettings)
         self._backends, self._owned = _resolved(backends)
         self._recorder = Recorder()
         around = Surroundings(
@@ -105,7 +118,8 @@ class EFScheduler:
             self._backends,
             cpu_slots=slots,
             ordering=order(around),
-            placement=place(),
+            placement=place(weights),
+            repinning=repinning,
             recorder=self._recorder,
             clock=clock,
         )
@@ -419,6 +433,39 @@ class EFSession:
             misses=self._scope.misses,
         )
 
+    @property
+    def events(self) -> tuple[LoopEvent, ...]:
+        """What changes of calibration and failures did to the session's loops, oldest first.
+
+        They are noticed when a loop submits. ``future.job.calibration_id`` says on which side of
+        a change a result is.
+        """
+        return self._loops.events
+
+    def explain(self, what: Objective | QuantumFuture[Any]) -> Explanation:
+        """Why a loop is where it is, and why a job of it waits; print it for a table.
+
+        Args:
+            what: An objective of this session, or the future of one of its evaluations.
+
+        Raises:
+            InputError: It is neither.
+        """
+        if isinstance(what, Objective):
+            loop_id, job_id = what.loop_id, None
+        elif isinstance(what, QuantumFuture) and what.job is not None and what.job.loop_id:
+            loop_id, job_id = what.job.loop_id, what.job.id
+        else:
+            raise InputError(
+                f"explain takes an objective or the future of an evaluation, got {what!r}"
+            )
+        explanation = self._loops.explanation(loop_id)
+        if explanation is None:
+            raise InputError(f"{what!r} is of another session: ask that one to explain it")
+        if job_id is None:
+            return explanation
+        return replace(explanation, job=self._dispatcher.wait_of(job_id))
+
     def close(self, *, cancel: bool = False) -> None:
         """End the session: wait for committed work, withdraw speculative work. May be called twice.
 
@@ -496,6 +543,11 @@ def _one_pub(pub: tuple[Any, ...]) -> Any:
     if any(isinstance(part, tuple) and part and hasattr(part[0], "qregs") for part in pub):
         raise InputError("expected one pub, got several: submit each by a call of its own")
     return pub
+
+
+def _check_type(name: str, value: Any, kind: type) -> None:
+    if value is not None and not isinstance(value, kind):
+        raise InputError(f"{name} must be a {kind.__name__} or None, got {value!r}")
 
 
 def _chosen(kind: str, name: str, known: Any) -> Any:

@@ -581,3 +581,16 @@ def test_what_is_remembered_stays_bounded() -> None:
             queue.ended(taken, "qpu", Usage(qpu_seconds=1.0), index + 0.5)
     assert len(queue) == 0
     assert len(queue._tenants) < 3000
+
+
+def test_guesses_of_a_loop_in_its_slot_run_while_it_thinks_and_cost_it_nothing() -> None:
+    simulation = Simulation(settings=FairSettings())
+    waits = simulation.loop("vqe", 30, quantum=1.0, think=5.0, tenant="ada", session=1)
+    for when in range(20, 140, 6):
+        simulation.at(
+            float(when),
+            lambda: simulation.submit("ada", 0.5, loop="vqe", session=1, speculative=True),
+        )
+    simulation.run()
+    assert len(simulation.ran) == 50
+    assert max(waits) <= 0.5

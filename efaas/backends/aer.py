@@ -6,7 +6,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -14,6 +14,7 @@ import numpy as np
 from efaas.backends.building import ProgramBuilder
 from efaas.backends.cost import memory_limit_bytes
 from efaas.backends.drift import DriftingDevice, drift_of, expected_device
+from efaas.backends.fidelity import LN_FLOOR, ErrorTable, OperationCounts, operations_of
 from efaas.backends.isa import Compiler
 from efaas.backends.protocol import Estimates, Outcome, Samples
 from efaas.backends.specs import device_of
@@ -25,13 +26,14 @@ from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from qiskit.circuit import Instruction
     from qiskit.transpiler import Target
 
     from efaas.backends.device import Device
     from efaas.backends.experiment import Experiment
+    from efaas.backends.fidelity import Fidelity
     from efaas.backends.isa import IsaCircuit
     from efaas.backends.program import Program
     from efaas.backends.protocol import Evaluation
@@ -46,13 +48,45 @@ _NEW_MEASUREMENT_WEIGHT = 0.2
 _TYPICAL_SHOTS = 4096
 
 
+@dataclass(frozen=True)
+class _Errors:
+    """What can go wrong under a calibration, as expected when it was this old."""
+
+    in_force: _InForce
+    table: ErrorTable
+    age_seconds: float
+
+
+class _Expected(NamedTuple):
+    """How likely a compiled circuit runs well."""
+
+    fidelity: Fidelity
+    has_dead_gate: bool
+    age_seconds: float
+
+
+class _AlreadyCompiled(Compiler):
+    """Gives a circuit that was compiled before, for building and judging the same one."""
+
+    def __init__(self, compiler: Compiler, isa: IsaCircuit) -> None:
+        self._compiler = compiler
+        self._isa = isa
+
+    def compile(self, experiment: Experiment) -> IsaCircuit:
+        return self._isa
+
+    def basis_changes(self, qubits: Iterable[int], basis: str) -> dict[int, list[Instruction]]:
+        return self._compiler.basis_changes(qubits, basis)
+
+
 @dataclass
 class _Compiled:
-    """A program with its measured run time, in seconds per point."""
+    """A program with its measured run time, in seconds per point, and its expected fidelity."""
 
     key: str
     program: Program
     seconds: float
+    expected: _Expected
 
     def learn(self, seconds: float) -> None:
         self.seconds += _NEW_MEASUREMENT_WEIGHT * (seconds - self.seconds)
@@ -168,6 +202,7 @@ class AerBackend:
         self.cache = WarmCache() if cache is None else cache
         self._settings = (method, max_memory_mb, optimization_level, seed_transpiler)
         self._now_in_force = self._prepared(device)
+        self._errors: _Errors | None = None
         source = drift_of(drift)
         self._drifting = (
             None if source is None else DriftingDevice(device, source, clock or SystemClock())
@@ -225,6 +260,11 @@ class AerBackend:
             layout=program.layout,
             seconds=compiled.seconds,
             is_warm=is_warm,
+            ln_gates=compiled.expected.fidelity.gates,
+            ln_readout=compiled.expected.fidelity.readout,
+            ln_idle=compiled.expected.fidelity.idle,
+            has_dead_gate=compiled.expected.has_dead_gate,
+            calibration_age_seconds=compiled.expected.age_seconds,
         )
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
@@ -298,9 +338,11 @@ class AerBackend:
         key = _FormKey(experiment.fingerprint, self.name, calibration.id, self._settings)
 
         def build() -> _Compiled:
-            program = in_force.builder.build(experiment)
-            shots = _TYPICAL_SHOTS
-            return _Compiled(repr(key), program, program.engine(shots).costs.seconds(shots))
+            isa = in_force.builder.compiler.compile(experiment)
+            compiler = _AlreadyCompiled(in_force.builder.compiler, isa)
+            program = replace(in_force.builder, compiler=compiler).build(experiment)
+            seconds = program.engine(_TYPICAL_SHOTS).costs.seconds(_TYPICAL_SHOTS)
+            return _Compiled(repr(key), program, seconds, self._expected(isa, in_force))
 
         compiled, is_warm = self.cache.get_or_build(
             key, build, lambda compiled: compiled.program.nbytes
@@ -309,6 +351,32 @@ class AerBackend:
             # It may have been kept after the forms of its calibration were dropped.
             self._drop_forms_unless_in_force(calibration)
         return compiled, is_warm
+
+    def _expected(self, isa: IsaCircuit, in_force: _InForce) -> _Expected:
+        errors = self._errors_of(in_force)
+        table = errors.table
+        read: set[int] = set()
+        for observable in isa.observables:
+            paulis = observable.paulis
+            read.update(np.flatnonzero((paulis.x | paulis.z).any(axis=0)).tolist())
+        operations = operations_of(isa.circuit, in_force.device.target.dt)
+        counts = OperationCounts.of(operations, table, read=sorted(read))
+        places = [*counts.gates, *[("measure", (qubit,)) for qubit in counts.readouts]]
+        has_dead_gate = any(table.ln_success.get(place, 0.0) <= LN_FLOOR for place in places)
+        return _Expected(table.fidelity(counts), has_dead_gate, errors.age_seconds)
+
+    def _errors_of(self, in_force: _InForce) -> _Errors:
+        """The table of a calibration, made once; two threads may both make it."""
+        errors = self._errors
+        if errors is not None and errors.in_force is in_force:
+            return errors
+        drifting = self._drifting
+        target, age_seconds = in_force.device.target, 0.0
+        if drifting is not None and drifting.present() is in_force.device:
+            age_seconds = drifting.age_seconds()
+            target = expected_device(in_force.device, drifting.shipped, age_seconds).target
+        errors = self._errors = _Errors(in_force, ErrorTable.of(target), age_seconds)
+        return errors
 
     def _run_alike(
         self, members: Sequence[Evaluation], in_force: _InForce

@@ -111,11 +111,13 @@ class Backend(Protocol):
     cache: WarmCache
 
     def calibration(self) -> Calibration:
-        """The calibration that a run starting now would use."""
+        """The calibration that a run starting now would use; asked before every round."""
         ...
 
     def profile(self, experiment: Experiment) -> CircuitProfile:
-        """The experiment as compiled for this backend; compiles it if it is cold.
+        """The experiment as compiled for the present calibration; compiles it if it is cold.
+
+        Its fidelity is what is expected at the calibration's age, where the backend can say.
 
         Raises:
             CircuitError: This backend can never run it.

@@ -23,8 +23,10 @@ from efaas.clock import Clock, SystemClock
 from efaas.dispatch.alarm import Alarm
 from efaas.dispatch.attempts import Values, run_round, run_step
 from efaas.dispatch.undivided import Undivided
-from efaas.errors import ClosedError, DeadlockError, JobFailedError
+from efaas.errors import ClosedError, DeadlockError, InputError, InvariantError, JobFailedError
 from efaas.model.job import CPU, JobState
+from efaas.policies.placement import LeastLoaded
+from efaas.policies.repinning import RepinSettings
 from efaas.scheduler import (
     AttemptEnded,
     Cancelled,
@@ -49,9 +51,12 @@ if TYPE_CHECKING:
     from efaas.backends.protocol import Backend
     from efaas.dispatch.ticket import Ticket
     from efaas.future import QuantumFuture
+    from efaas.model.profile import CircuitProfile
     from efaas.policies.ordering import Ordering
-    from efaas.policies.placement import Placement
+    from efaas.policies.placement import Explanation, Placement
+    from efaas.policies.repinning import Verdict
     from efaas.scheduler import Event
+    from efaas.scheduler.events import LoopReconsidered
 
 __all__ = ["Dispatcher", "Recorder"]
 
@@ -90,6 +95,7 @@ class Dispatcher:
         cpu_slots: int,
         ordering: Ordering | None = None,
         placement: Placement | None = None,
+        repinning: RepinSettings | None = None,
         clock: Clock | None = None,
         recorder: Recorder | None = None,
     ) -> None:
@@ -99,14 +105,20 @@ class Dispatcher:
             backends: Where evaluations run, by name.
             cpu_slots: Classical steps that run side by side.
             ordering: Who goes first.
-            placement: Where new loops go.
+            placement: Where new loops go; to the least loaded backend by default.
+            repinning: When loops move.
             clock: Source of the timelines' instants.
             recorder: Told of every job that ends.
         """
         self.backends = dict(backends)
         places = {name: Place(slots=1, batch_limit=_BATCH_LIMIT) for name in self.backends}
         places[CPU] = Place(slots=cpu_slots)
-        self._scheduler = Scheduler(places, ordering=ordering, placement=placement)
+        self._placement = placement or LeastLoaded()
+        self.repinning = repinning or RepinSettings()
+        self._scheduler = Scheduler(
+            places, ordering=ordering, placement=self._placement, repinning=self.repinning
+        )
+        self._failed_loops: dict[str, str] = {}
         self._clock = clock or SystemClock()
         self._recorder = recorder
         # Re-entrant: a garbage collection inside may close a session that nobody refers to.
@@ -166,21 +178,66 @@ class Dispatcher:
                     self._tickets[job_id].speculative = False
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
 
-    def open_loop(self, loop_id: str, places: Sequence[str]) -> str:
-        """Pin a loop to one of ``places`` and return which.
+    @property
+    def compares_fidelity(self) -> bool:
+        """Whether loops go where they fare better, not only where the load is least."""
+        return self._placement.looks_at > 1
+
+    def to_look_at(self, places: Sequence[str]) -> list[str]:
+        """Those of ``places`` for which the placement wants a loop's circuit compiled."""
+        if len(places) == 1:
+            return list(places)
+        with Undivided(self._lock):
+            return self._scheduler.least_loaded(places, self._placement.looks_at)
+
+    def open_loop(
+        self, loop_id: str, places: Sequence[str], profiles: Sequence[CircuitProfile] = ()
+    ) -> Explanation:
+        """Pin a loop to one of ``places``, and say why that one.
+
+        Args:
+            loop_id: The loop.
+            places: Backends that can run it, as far as is known.
+            profiles: Its circuit as compiled for some of them.
 
         Raises:
             ClosedError: The dispatcher is closed.
         """
         with Undivided(self._lock):
             self._require_open()
-            actions = self._scheduler.handle(LoopOpened(loop_id, tuple(places)), self._clock.now())
-            return next(action.place for action in actions if isinstance(action, Pin))
+            event = LoopOpened(loop_id, tuple(places), tuple(profiles))
+            self._handle(event, self._clock.now())
+            return self._scheduler.explanation(loop_id)
+
+    def reconsider_loop(self, event: LoopReconsidered) -> tuple[Verdict, Explanation]:
+        """Let an open loop stay or move, and say why, with what was compared.
+
+        Raises:
+            ClosedError: The dispatcher is closed.
+        """
+        with Undivided(self._lock):
+            self._require_open()
+            self._failed_loops.pop(event.loop_id, None)
+            self._handle(event, self._clock.now())
+            decided = self._scheduler.verdict(event.loop_id)
+            if decided is None:
+                raise InvariantError(f"the scheduler gave no verdict on {event.loop_id}")
+            return decided, self._scheduler.explanation(event.loop_id)
+
+    def has_failed(self, loop_id: str, place: str) -> bool:
+        """Whether a job of the loop has failed there for good since the loop was last moved."""
+        return self._failed_loops.get(loop_id) == place
+
+    def wait_of(self, job_id: int) -> str:
+        """Why a job is not finished yet, in words; "" if it is."""
+        with self._lock:
+            return self._scheduler.wait_of(job_id)
 
     def close_loops(self, loop_ids: Sequence[str]) -> None:
         """Forget where loops were pinned."""
         with Undivided(self._lock):
             for loop_id in loop_ids:
+                self._failed_loops.pop(loop_id, None)
                 self._handle(LoopClosed(loop_id), self._clock.now())
 
     def refuse_deadlock(self) -> None:
@@ -308,7 +365,7 @@ class Dispatcher:
                 case Wake(place, at):
                     self._alarm.set(place, at)
                 case Pin():
-                    pass  # asked for by open_loop, which reads it itself
+                    pass  # asked for on behalf of a loop, which is told why, too
         return ended
 
     def _dispatch(self, dispatch: Dispatch, now: float) -> None:
@@ -450,6 +507,8 @@ class Dispatcher:
                     ticket.error = error
             for ticket, is_success in ended:
                 parts = [] if is_success else self._parts(ticket)
+                if not is_success and not parts:
+                    self._note_failure(ticket)
                 state = JobState.DONE if is_success else JobState.FAILED
                 self._forget(ticket, JobState.CANCELLED if ticket.is_cancelled() else state, now)
                 if parts:
@@ -461,6 +520,12 @@ class Dispatcher:
         if self._heeds_deliveries:
             with self._lock:
                 self._take_deliveries()
+
+    def _note_failure(self, ticket: Ticket) -> None:
+        """Remember where a loop's job failed, unless by its own fault."""
+        loop_id, where = ticket.job.loop_id, ticket.where
+        if loop_id is not None and where is not None and not isinstance(ticket.error, InputError):
+            self._failed_loops[loop_id] = where
 
     def _parts(self, ticket: Ticket) -> list[Ticket]:
         """A job for each point of a round that failed, so that the good ones still succeed."""

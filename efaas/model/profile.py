@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 __all__ = ["CacheInfo", "CircuitProfile"]
@@ -19,6 +20,13 @@ class CircuitProfile:
         layout: Physical qubit of each virtual qubit, in order.
         seconds: Predicted run time of one evaluation, in seconds.
         is_warm: Whether the compiled form was there already.
+        ln_gates: Natural logarithm of the probability that no gate errs, as expected when it was
+            compiled; 0 or less, and 0 where nothing is known.
+        ln_readout: The same for reading qubits.
+        ln_idle: The same for waiting qubits.
+        has_dead_gate: Whether it needs an operation that the calibration calls broken.
+        calibration_age_seconds: Age of the calibration at which these were expected.
+        cold_seconds: What a first run there still has to wait for, compiling excepted.
     """
 
     backend: str
@@ -28,6 +36,22 @@ class CircuitProfile:
     layout: tuple[int, ...]
     seconds: float
     is_warm: bool
+    ln_gates: float = 0.0
+    ln_readout: float = 0.0
+    ln_idle: float = 0.0
+    has_dead_gate: bool = False
+    calibration_age_seconds: float = 0.0
+    cold_seconds: float = 0.0
+
+    @property
+    def ln_esp(self) -> float:
+        """Natural logarithm of the estimated success probability; 0 or less."""
+        return self.ln_gates + self.ln_readout + self.ln_idle
+
+    @property
+    def esp(self) -> float:
+        """The estimated success probability, in [0, 1]."""
+        return math.exp(self.ln_esp)
 
 
 @dataclass(frozen=True, slots=True)

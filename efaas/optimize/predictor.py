@@ -223,12 +223,17 @@ class Predictor:
         """Hits and misses settled so far, per kind."""
         return dict(self._rates)
 
-    def difference(self, start: NDArray[Any], end: NDArray[Any]) -> float:
-        """How much more the value is believed to be at ``end`` than at ``start``; 0 if unknown."""
+    def difference(self, start: NDArray[Any], end: NDArray[Any]) -> float | None:
+        """How much more the value is believed to be at ``end`` than at ``start``; None if unknown.
+
+        What is believed takes in all that was observed first, however long that takes: with less,
+        the difference would be off the more, the busier the machine is.
+        """
+        self.absorb(np.inf)
         process = self._belief().process
         there, here = as_point(end), as_point(start)
         if len(process) < _FEWEST_VALUES or here.shape != process.points.shape[1:]:
-            return 0.0
+            return None
         return process.predict(there)[0] - process.predict(here)[0]
 
     def _belief(self) -> Belief:

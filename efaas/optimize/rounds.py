@@ -352,12 +352,14 @@ class RoundedObjective:
         if best is None:
             return None
         distance, entry = best
-        if not self._is_confirmed(entry.ask):
+        difference = None
+        with self._predicting():
+            difference = self._predictor.difference(entry.ask.x, ask.x)
+        if difference is None or not self._is_confirmed(entry.ask):
             return None
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
-        value = float(future.result())
-        corrected = value + self._predictor.difference(entry.ask.x, ask.x)
+        corrected = float(future.result()) + difference
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import heapq
 import math
-from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.errors import InputError
 from efaas.model.job import CPU
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from efaas.model.job import Job, Usage
 
 __all__ = ["FairQueue", "FairSettings"]
+
+K = TypeVar("K", str, int)
 
 _GAIN = 0.25
 _GARBAGE = 256
@@ -96,7 +98,10 @@ class _Charge:
 
 
 class _Line:
-    """Who waits at one place, by class, tenant and session; ids that are gone are skipped."""
+    """Who waits at one place, by class, tenant and session.
+
+    Its heaps may hold ids of jobs that are gone, but never as the first; none is empty.
+    """
 
     __slots__ = ("by_age", "committed", "loops", "overtaking", "slots", "speculative")
 
@@ -148,7 +153,6 @@ class FairQueue:
         self._sessions: dict[str, FairShares[int]] = {}
         self._lines: dict[str, _Line] = {}
         self._waiting: dict[int, _Waiting] = {}
-        self._counts: Counter[tuple[str, str, bool]] = Counter()  # by place, tenant, speculative
         self._present: set[int] = set()  # jobs that wait or run
         self._paces: dict[str, LoopPace] = {}
         self._charged: dict[int, _Charge] = {}  # for a running job
@@ -170,7 +174,6 @@ class FairQueue:
             by_tenant = line.speculative if job.speculative else line.committed
             by_session = by_tenant.setdefault(job.tenant, {})
             heapq.heappush(by_session.setdefault(job.session_id, []), job.id)
-            self._counts[place, job.tenant, job.speculative] += 1
             if not job.speculative:
                 heapq.heappush(line.by_age, job.id)
                 if job.loop_id is not None:
@@ -205,7 +208,7 @@ class FairQueue:
             if head is not None:
                 return self._round(line, place, head, min(limit, allowed), now)
         if speculative and place not in self._held:
-            guess = next(self._least_ahead(line.speculative, place, is_speculative=True), None)
+            guess = next(self._least_ahead(line.speculative, place), None)
             if guess is not None:
                 return self._round(line, place, guess, limit, now)
         return []
@@ -267,13 +270,10 @@ class FairQueue:
 
     def _oldest(self, line: _Line) -> _Waiting | None:
         """The committed job that has waited longest: none was overtaken more often."""
-        ages = line.by_age
-        while ages and not self._waits(ages[0], speculative=False):
-            heapq.heappop(ages)
+        ages, overtaking = line.by_age, line.overtaking
         if not ages:
-            line.overtaking.clear()
+            overtaking.clear()
             return None
-        overtaking = line.overtaking
         while overtaking and overtaking[0] < ages[0]:
             heapq.heappop(overtaking)
         return self._waiting[ages[0]]
@@ -285,15 +285,14 @@ class FairQueue:
             if pace is None or not pace.is_active(now, self._settings.loop_idle_seconds):
                 del line.slots[loop_id]
                 continue
-            entry = self._head(line.loops.get(loop_id), speculative=False)
-            if entry is not None:
-                return entry
+            if loop_id in line.loops:
+                return self._waiting[line.loops[loop_id][0]]
         return None
 
     def _next(self, line: _Line, place: str, now: float) -> _Waiting | None:
         """Whoever is least ahead, unless that would not be over when a loop comes back."""
         thinking = self._thinking(line, now)
-        entries = self._least_ahead(line.committed, place, is_speculative=False)
+        entries = self._least_ahead(line.committed, place)
         if thinking is None:
             return next(entries, None)
         loop_id, pace = thinking
@@ -331,52 +330,26 @@ class FairQueue:
         return min(paces, key=lambda item: item[1].expected_at(), default=None)
 
     def _least_ahead(
-        self,
-        waiting: dict[str, dict[int, list[int]]],
-        place: str,
-        *,
-        is_speculative: bool,
+        self, waiting: dict[str, dict[int, list[int]]], place: str
     ) -> Iterator[_Waiting]:
-        """The next job of each tenant, whoever is least ahead first."""
-        tenants = [name for name in waiting if self._counts[place, name, is_speculative]]
-        if len(tenants) < len(waiting):
-            for name in waiting.keys() - set(tenants):
-                del waiting[name]
-        if not tenants:
-            return
+        """The next job of each tenant, whoever is least ahead first.
+
+        A tenant's is that of its session which is least ahead of its others.
+        """
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
-        self._tenants.refresh(resource)
-        heads = [
-            self._head_of_tenant(waiting[name], name, resource, is_speculative) for name in tenants
-        ]
-        if len(heads) > 1:
-            heads.sort(key=lambda e: (self._tenants.lead(e.job.tenant, resource), e.job.id))
-        yield from heads
 
-    def _head_of_tenant(
-        self, by_session: dict[int, list[int]], tenant: str, resource: int, is_speculative: bool
-    ) -> _Waiting:
-        """The next job of the tenant's session that is least ahead of the others."""
-        shares = self._sessions[tenant]
-        best: tuple[float, int] | None = None
-        shares.refresh(resource)
-        for session_id, ids in list(by_session.items()):
-            entry = self._head(ids, speculative=is_speculative)
-            if entry is None:
-                del by_session[session_id]
-                continue
-            rank = (shares.lead(session_id, resource), entry.job.id)
-            if best is None or rank < best:
-                best = rank
-        assert best is not None
-        return self._waiting[best[1]]
+        def head(tenant: str) -> _Waiting:
+            by_session = waiting[tenant]
+            return next(
+                _by_lead(
+                    self._sessions[tenant],
+                    by_session,
+                    resource,
+                    lambda session_id: self._waiting[by_session[session_id][0]],
+                )
+            )
 
-    def _head(self, ids: list[int] | None, *, speculative: bool) -> _Waiting | None:
-        while ids:
-            if self._waits(ids[0], speculative=speculative):
-                return self._waiting[ids[0]]
-            heapq.heappop(ids)
-        return None
+        return _by_lead(self._tenants, waiting, resource, head)
 
     def _waits(self, job_id: int, *, speculative: bool) -> bool:
         entry = self._waiting.get(job_id)
@@ -388,7 +361,8 @@ class FairQueue:
         """The job, and others of its loop or session and class that fit into a round."""
         job = head.job
         by_tenant = line.speculative if job.speculative else line.committed
-        ids = line.loops[job.loop_id] if job.loop_id in line.slots else None
+        is_in_slot = job.loop_id in line.slots and not job.speculative
+        ids = line.loops.get(job.loop_id or "") if is_in_slot else None
         if ids is None:
             ids = by_tenant[job.tenant][job.session_id]
         if job.loop_id is not None and not job.speculative:
@@ -400,10 +374,8 @@ class FairQueue:
         is_cut = job.loop_id not in line.slots and bool(line.slots)
         left = self._settings.max_round_seconds if is_cut else math.inf
         left -= self._estimate(job, resource)
-        while len(taken) < limit:
-            further = self._head(ids, speculative=job.speculative)
-            if further is None:
-                break
+        while ids and len(taken) < limit:
+            further = self._waiting[ids[0]]
             left -= self._estimate(further.job, resource)
             if left < 0.0:
                 break
@@ -437,16 +409,28 @@ class FairQueue:
         job = entry.job
         del self._waiting[job.id]
         for place in job.places:
-            key = place, job.tenant, job.speculative
-            self._counts[key] -= 1
             line = self._lines[place]
             by_tenant = line.speculative if job.speculative else line.committed
-            kept = [line.by_age, by_tenant[job.tenant].get(job.session_id)]
-            kept.append(line.loops.get(job.loop_id) if job.loop_id is not None else None)
-            for ids in kept:
-                if ids is not None and len(ids) > _GARBAGE + 4 * len(self._waiting):
-                    ids[:] = [i for i in ids if self._waits(i, speculative=job.speculative)]
-                    heapq.heapify(ids)
+            by_session = by_tenant[job.tenant]
+            if not self._settled(by_session[job.session_id], speculative=job.speculative):
+                del by_session[job.session_id]
+                if not by_session:
+                    del by_tenant[job.tenant]
+            if job.speculative:
+                continue
+            self._settled(line.by_age, speculative=False)
+            loop_id = job.loop_id
+            if loop_id in line.loops and not self._settled(line.loops[loop_id], speculative=False):
+                del line.loops[loop_id]
+
+    def _settled(self, ids: list[int], *, speculative: bool) -> bool:
+        """Drop the jobs that are gone from the head of a heap; whether anybody is left in it."""
+        if len(ids) > _GARBAGE + 4 * len(self._waiting):
+            ids[:] = [i for i in ids if self._waits(i, speculative=speculative)]
+            heapq.heapify(ids)
+        while ids and not self._waits(ids[0], speculative=speculative):
+            heapq.heappop(ids)
+        return bool(ids)
 
     def _come(self, job: Job) -> None:
         resource = _resource(job)
@@ -482,6 +466,27 @@ class FairQueue:
 
     def _shares(self) -> FairShares[Any]:
         return FairShares(self._capacities, most_lead=self._settings.most_lead_seconds)
+
+
+def _by_lead(
+    shares: FairShares[K], keys: Collection[K], resource: int, head: Callable[[K], _Waiting]
+) -> Iterator[_Waiting]:
+    """The head of each claimant, whoever is least ahead first; of equals the older job."""
+    if len(keys) == 1:
+        yield from map(head, keys)
+        return
+    claimants = list(keys)
+    leads = shares.leads(claimants, resource)
+    while (least := min(leads, default=math.inf)) < math.inf:
+        if leads.count(least) == 1:
+            index = leads.index(least)
+            leads[index] = math.inf
+            yield head(claimants[index])
+        else:
+            equals = [index for index, lead in enumerate(leads) if lead == least]
+            for index in equals:
+                leads[index] = math.inf
+            yield from sorted([head(claimants[i]) for i in equals], key=lambda it: it.job.id)
 
 
 def _resource(job: Job) -> int:

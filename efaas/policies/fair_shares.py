@@ -9,9 +9,10 @@ first.
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+import heapq
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 __all__ = ["CPU_SECONDS", "QPU_SECONDS", "FairShares"]
 
@@ -19,19 +20,22 @@ QPU_SECONDS, CPU_SECONDS = 0, 1
 _RESOURCES = (QPU_SECONDS, CPU_SECONDS)
 
 _FORGET_ABOVE = 1024
-"""So many absent claimants are remembered at least."""
+"""So many claimants are remembered at least."""
 
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(slots=True)
 class _Claim:
-    """A claimant's clocks, in seconds of the whole resource, and its jobs that wait or run."""
+    """What runs of a claimant, in seconds of the whole resource, and its jobs that wait or run."""
 
     weight: float
-    finish: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    predicted: list[float] = field(default_factory=lambda: [0.0, 0.0])  # of that, for what runs
+    predicted: list[float] = field(default_factory=lambda: [0.0, 0.0])
     present: list[int] = field(default_factory=lambda: [0, 0])
+    is_listed: list[bool] = field(default_factory=lambda: [False, False])
+
+
+_Served: TypeAlias = tuple[float, int, K, _Claim]
 
 
 class FairShares(Generic[K]):
@@ -43,9 +47,8 @@ class FairShares(Generic[K]):
         >>> shares.arrive("bob", QPU_SECONDS, weight=2.0)
         >>> shares.end("ada", QPU_SECONDS, 4.0)
         >>> shares.end("bob", QPU_SECONDS, 4.0)
-        >>> shares.refresh(QPU_SECONDS)
-        >>> shares.lead("ada", QPU_SECONDS), shares.lead("bob", QPU_SECONDS)
-        (2.0, 0.0)
+        >>> shares.leads(["ada", "bob"], QPU_SECONDS)
+        [2.0, 0.0]
     """
 
     def __init__(
@@ -63,35 +66,48 @@ class FairShares(Generic[K]):
         self._capacities = capacities
         self._most_lead = most_lead
         self._claims: dict[K, _Claim] = {}
-        self._present: tuple[dict[K, _Claim], dict[K, _Claim]] = ({}, {})
+        # By resource the claimants' clocks, in seconds of the whole resource.
+        self._finish: tuple[dict[K, float], dict[K, float]] = ({}, {})
         self._clocks = [0.0, 0.0]
+        # By resource a heap of the present claimants' service, with a number that tells equals
+        # apart. Service only grows, so what was noted is a lower bound; it is brought up to date,
+        # and the absent are dropped, at the top.
+        self._served: tuple[list[_Served[K]], list[_Served[K]]] = ([], [])
+        self._last_noted = 0
+        self._forget_above = _FORGET_ABOVE
 
     def arrive(self, key: K, resource: int, *, weight: float = 1.0) -> None:
         """One more job of the claimant waits for the resource."""
         claim = self._claims.get(key)
         if claim is None:
             claim = self._claims[key] = _Claim(weight)
+            for finish in self._finish:
+                finish[key] = 0.0
         claim.weight = weight
+        if not claim.present[resource]:
+            finish = self._finish[resource]
+            finish[key] = max(finish[key], self._clock(resource))
+            if not claim.is_listed[resource]:
+                claim.is_listed[resource] = True
+                self._last_noted += 1
+                noted = (finish[key], self._last_noted, key, claim)
+                heapq.heappush(self._served[resource], noted)
         claim.present[resource] += 1
-        if claim.present[resource] == 1:
-            clock = self._clock(resource)
-            claim.finish[resource] = max(claim.finish[resource], clock)
-            self._present[resource][key] = claim
 
     def leave(self, key: K, resource: int) -> None:
         """One of its jobs has ended, or waits no more."""
         claim = self._claims[key]
-        claim.present[resource] -= 1
-        if not claim.present[resource]:
+        if claim.present[resource] == 1:
             self._clock(resource)
-            del self._present[resource][key]
-            if len(self._claims) > _FORGET_ABOVE + 2 * sum(map(len, self._present)):
-                self._forget()
+        claim.present[resource] -= 1
+        if len(self._claims) > self._forget_above:
+            self._forget()
+            self._forget_above = _FORGET_ABOVE + 2 * len(self._claims)
 
     def begin(self, key: K, resource: int, seconds: float) -> float:
         """Charge service that begins now by its prediction; returns what to ``end`` it with."""
         claim = self._claims[key]
-        moved = self._move(claim, resource, seconds)
+        moved = self._move(key, resource, seconds / claim.weight)
         claim.predicted[resource] += moved
         return moved
 
@@ -99,27 +115,30 @@ class FairShares(Generic[K]):
         """Charge service that was got, instead of what was predicted when it began."""
         claim = self._claims[key]
         claim.predicted[resource] -= begun
-        claim.finish[resource] -= begun
-        self._move(claim, resource, seconds)
+        self._finish[resource][key] -= begun
+        self._move(key, resource, seconds / claim.weight)
 
-    def lead(self, key: K, resource: int) -> float:
-        """How far ahead it is where it wants that resource, in seconds; comparable among keys.
+    def leads(self, keys: Iterable[K], resource: int) -> list[float]:
+        """How far ahead each is where it wants that resource, in seconds; comparable among keys.
 
         Being ahead at the other resource counts as well, beyond what that may differ.
         """
-        claim, other = self._claims[key], 1 - resource
-        lead = claim.finish[resource] - self._clocks[resource]
-        if claim.present[other]:
-            lead = max(lead, claim.finish[other] - self._clocks[other] - self._most_lead)
-        return lead
-
-    def refresh(self, resource: int) -> None:
-        """Bring the resource's clock up to date, before leads are compared."""
-        self._clock(resource)
+        clock, other = self._clock(resource), 1 - resource
+        finish = self._finish[resource]
+        if not self._served[other]:
+            return [finish[key] - clock for key in keys]
+        most_elsewhere = self._clocks[other] + self._most_lead
+        elsewhere = self._finish[other]
+        return [
+            max(finish[key] - clock, elsewhere[key] - most_elsewhere)
+            if self._claims[key].present[other]
+            else finish[key] - clock
+            for key in keys
+        ]
 
     def finish(self, key: K, resource: int) -> float:
         """Its clock: weighted seconds of the whole resource, absences included."""
-        return self._claims[key].finish[resource]
+        return self._finish[resource][key]
 
     def __contains__(self, key: object) -> bool:
         return key in self._claims
@@ -128,28 +147,39 @@ class FairShares(Generic[K]):
         """Claimants that are remembered."""
         return len(self._claims)
 
-    def _move(self, claim: _Claim, resource: int, seconds: float) -> float:
-        before = claim.finish[resource]
-        after = before + seconds / (claim.weight * self._capacities[resource])
-        if after > self._clocks[resource] + self._most_lead and self._present[resource]:
+    def _move(self, key: K, resource: int, weighted_seconds: float) -> float:
+        before = self._finish[resource][key]
+        after = before + weighted_seconds / self._capacities[resource]
+        is_wanted = bool(self._served[resource])
+        if is_wanted and after > self._clocks[resource] + self._most_lead:
             after = max(min(after, self._clock(resource) + self._most_lead), before)
-        claim.finish[resource] = after
+        self._finish[resource][key] = after
         return after - before
 
     def _forget(self) -> None:
         """Drop the absent who are ahead nowhere: they would come back as newcomers."""
         for key, claim in list(self._claims.items()):
-            is_ahead = any(claim.finish[r] > self._clocks[r] for r in _RESOURCES)
+            is_ahead = any(self._finish[r][key] > self._clocks[r] for r in _RESOURCES)
             if not is_ahead and not any(claim.present):
                 del self._claims[key]
+                for finish in self._finish:
+                    del finish[key]
 
     def _clock(self, resource: int) -> float:
         """The least of the present claimants' clocks; it never goes back.
 
         What runs is not in it: a prediction that turns out wrong must move nobody else.
         """
-        present = self._present[resource]
-        if present:
-            least = min([c.finish[resource] - c.predicted[resource] for c in present.values()])
-            self._clocks[resource] = max(self._clocks[resource], least)
+        heap, finish = self._served[resource], self._finish[resource]
+        while heap:
+            noted, number, key, claim = heap[0]
+            if not claim.present[resource]:
+                heapq.heappop(heap)
+                claim.is_listed[resource] = False
+                continue
+            served = finish[key] - claim.predicted[resource]
+            if served <= noted:
+                self._clocks[resource] = max(self._clocks[resource], served)
+                break
+            heapq.heapreplace(heap, (served, number, key, claim))
         return self._clocks[resource]

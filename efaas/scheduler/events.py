@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
     from efaas.model.job import Job, Usage
+    from efaas.model.profile import CircuitProfile
 
 __all__ = [
     "AttemptEnded",
@@ -16,6 +17,7 @@ __all__ = [
     "Event",
     "LoopClosed",
     "LoopOpened",
+    "LoopReconsidered",
     "Promoted",
     "StepPaused",
     "StepResumed",
@@ -78,10 +80,35 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class LoopOpened:
-    """A loop wants a backend; ``places`` are those that can run it."""
+    """A loop wants a backend.
+
+    Attributes:
+        loop_id: The loop.
+        places: Those that can run it, as far as is known.
+        profiles: Its circuit as compiled for some of them.
+    """
 
     loop_id: str
     places: tuple[str, ...]
+    profiles: tuple[CircuitProfile, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoopReconsidered:
+    """A loop's backend has a new calibration, or failed a job of it for good.
+
+    Attributes:
+        loop_id: The loop; it has a backend.
+        before: Its circuit as compiled when it was last placed, recompiled or moved.
+        profiles: The same as compiled now, on its backend first; without its backend, and for at
+            least one other, if that has failed.
+        has_failed: Whether its backend has failed.
+    """
+
+    loop_id: str
+    before: CircuitProfile
+    profiles: tuple[CircuitProfile, ...]
+    has_failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,6 +147,7 @@ Event: TypeAlias = (
     | Delivered
     | LoopOpened
     | LoopClosed
+    | LoopReconsidered
     | StepPaused
     | StepResumed
     | Woken

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from efaas.errors import InvariantError
 from efaas.model.job import Usage
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
-from efaas.policies.placement import BackendLoad, LeastLoaded, Placement
+from efaas.policies.placement import BackendLoad, Explanation, LeastLoaded, Placement, scores
+from efaas.policies.repinning import RepinSettings, Verdict, verdict
 from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve, Wake
 from efaas.scheduler.events import (
     AttemptEnded,
@@ -23,6 +24,7 @@ from efaas.scheduler.events import (
     Event,
     LoopClosed,
     LoopOpened,
+    LoopReconsidered,
     Promoted,
     StepPaused,
     StepResumed,
@@ -31,7 +33,10 @@ from efaas.scheduler.events import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
     from efaas.model.job import Job
+    from efaas.model.profile import CircuitProfile
 
 __all__ = ["Place", "Scheduler"]
 
@@ -61,6 +66,39 @@ class _Running:
     is_paused: bool = False
 
 
+@dataclass(slots=True)
+class _Traffic:
+    """What runs at a place or waits for it alone, and the loops that are pinned to it."""
+
+    jobs: int = 0
+    job_seconds: float = 0.0
+    loops: int = 0
+    loop_seconds: float = 0.0
+
+    def count(self, job: Job, change: int) -> None:
+        self.jobs += change
+        # Sums of floats do not come back to 0 by themselves.
+        self.job_seconds += change * job.demand.qpu_seconds
+        if not self.jobs:
+            self.job_seconds = 0.0
+
+    def count_loop(self, seconds: float, change: int) -> None:
+        self.loops += change
+        self.loop_seconds += change * seconds
+        if not self.loops:
+            self.loop_seconds = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Pinned:
+    """Where a loop is, and the predicted service of one of its evaluations there."""
+
+    place: str
+    seconds: float
+    explanation: Explanation
+    verdict: Verdict | None  # the last one, if it was ever reconsidered
+
+
 class Scheduler:
     """Decides which job runs where and when.
 
@@ -82,6 +120,7 @@ class Scheduler:
         *,
         ordering: Ordering | None = None,
         placement: Placement | None = None,
+        repinning: RepinSettings | None = None,
     ) -> None:
         """Start with every place idle.
 
@@ -89,6 +128,7 @@ class Scheduler:
             places: Where jobs run, by name.
             ordering: Who goes first; first come first served by default.
             placement: Where a new loop goes; the least loaded backend by default.
+            repinning: When a loop moves.
         """
         self._places = dict(places)
         self._ordering = FirstComeFirstServed() if ordering is None else ordering
@@ -96,12 +136,15 @@ class Scheduler:
         self._busy = dict.fromkeys(self._places, 0)
         self._queued: dict[int, Job] = {}
         self._committed: Counter[tuple[str, int | None]] = Counter()
+        self._guesses: Counter[str] = Counter()  # speculative jobs that wait, by place
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
         self._riders: dict[int, list[int]] = {}  # of a queued job: who would share its round
         self._undelivered: set[int] = set()
-        self._pins: dict[str, str] = {}
+        self._traffic = {place: _Traffic() for place in self._places}
+        self._pins: dict[str, _Pinned] = {}
+        self._repinning = RepinSettings() if repinning is None else repinning
         self._last_attempt_id = 0
         self._now = float("-inf")
 
@@ -125,15 +168,52 @@ class Scheduler:
             case Delivered():
                 return self._delivered(event)
             case LoopOpened():
-                return [Pin(event.loop_id, self._pin(event.loop_id, event.places))]
+                place = self._pin(event.loop_id, event.places, event.profiles)
+                return [Pin(event.loop_id, place)]
+            case LoopReconsidered():
+                return [Pin(event.loop_id, self._repin(event).backend)]
             case LoopClosed():
-                self._pins.pop(event.loop_id, None)
+                self._unpin(event.loop_id)
                 self._ordering.forget(event.loop_id)
                 return []
             case Woken():
                 return self._fill((event.place,))
             case StepPaused() | StepResumed():
                 return self._step_changed(event)
+
+    def least_loaded(self, places: Sequence[str], count: int) -> list[str]:
+        """At most ``count`` of the places, those with the fewest loops and jobs first."""
+        loads = sorted(self._loads(places, ()), key=lambda load: (load.loops, load.jobs))
+        return [load.name for load in loads[:count]]
+
+    def explanation(self, loop_id: str) -> Explanation:
+        """Why a loop that is open is where it is."""
+        return self._pins[loop_id].explanation
+
+    def verdict(self, loop_id: str) -> Verdict | None:
+        """What was decided when an open loop was last reconsidered; None if it never was."""
+        return self._pins[loop_id].verdict
+
+    def wait_of(self, job_id: int) -> str:
+        """Why a job is not finished yet, in words; "" if nothing is known of it."""
+        job = self._queued.get(job_id)
+        if job is None:
+            attempt = self._attempts.get(self._attempt_of.get(job_id, 0))
+            return "" if attempt is None else f"job {job_id} is running on {attempt.place}"
+        places = set(job.places)
+        rivals = [other for other in self._queued.values() if not places.isdisjoint(other.places)]
+        committed = sum(not other.speculative for other in rivals)
+        older = sum(not other.speculative and other.id < job_id for other in rivals)
+        kind = "speculative" if job.speculative else "committed"
+        words = (
+            f"job {job_id} is {kind} and waits for {' or '.join(job.places)} among "
+            f"{committed} committed jobs, {older} of which came before it"
+        )
+        held = [self._ordering.held_until(place) for place in job.places]
+        until = max([instant for instant in held if instant is not None], default=self._now)
+        if until > self._now:
+            words += f"; kept free for a loop's next job for {until - self._now:.3g} s at most"
+        return words
 
     def check_invariants(self) -> None:
         """Raise ``InvariantError`` if the bookkeeping contradicts itself."""
@@ -152,6 +232,12 @@ class Scheduler:
         _require(len(self._ordering) == len(self._queued), "queue and books differ in length")
         _require(set(self._riders) <= set(self._queued), "riders wait for a job that has gone")
         _require(self._alone <= running | set(self._queued), "a finished job is remembered")
+        for place, traffic in self._traffic.items():
+            jobs = sum(job.places == (place,) for job in self._queued.values())
+            jobs += sum(len(a.jobs) for a in self._attempts.values() if a.place == place)
+            loops = sum(pinned.place == place for pinned in self._pins.values())
+            counted = (traffic.jobs, traffic.loops)
+            _require((jobs, loops) == counted, f"{place} has {jobs, loops}, booked are {counted}")
         for place, spec in self._places.items():
             if busy[place] < spec.slots:
                 idle_while = [
@@ -209,6 +295,7 @@ class Scheduler:
         touched = {attempt.place: None}
         for job_id, job in attempt.jobs.items():
             del self._attempt_of[job_id]
+            self._traffic[attempt.place].count(job, -1)
             usage = event.usage.get(job_id, _NO_USAGE)
             self._ordering.ended(job, attempt.place, usage, self._now)
             if job_id in failed and retry and job_id not in attempt.cancelled:
@@ -225,7 +312,7 @@ class Scheduler:
     def _delivered(self, event: Delivered) -> list[Action]:
         """Let speculative jobs go again once no guess can be about to turn out wrong."""
         self._undelivered.difference_update(event.job_ids)
-        return [] if self._undelivered or not self._queued else self._fill(tuple(self._places))
+        return [] if self._undelivered else self._fill(tuple(self._guesses))
 
     def _step_changed(self, event: StepPaused | StepResumed) -> list[Action]:
         attempt = self._attempts.get(event.attempt_id)
@@ -236,19 +323,72 @@ class Scheduler:
         self._busy[attempt.place] += -1 if is_paused else 1
         return self._fill((attempt.place,))
 
-    def _pin(self, loop_id: str, places: tuple[str, ...]) -> str:
+    def _pin(
+        self, loop_id: str, places: Sequence[str], profiles: Iterable[CircuitProfile] = ()
+    ) -> str:
         """The loop's backend: the one it has, or else the one that the placement chooses."""
         pinned = self._pins.get(loop_id)
-        if pinned is not None and pinned in places:
-            return pinned
-        loops = list(self._pins.values())
-        loads = [BackendLoad(place, loops.count(place), self._load(place)) for place in places]
-        self._pins[loop_id] = self._placement.choose(loads)
-        return self._pins[loop_id]
+        if pinned is not None and pinned.place in places:
+            return pinned.place
+        self._unpin(loop_id)
+        loads = self._loads(places, profiles)
+        place = self._placement.choose(loads)
+        self._pin_to(loop_id, place, loads, self._placement.reason(loads, place))
+        return place
 
-    def _load(self, place: str) -> int:
-        waiting = sum(job.places == (place,) for job in self._queued.values())
-        return waiting + sum(len(a.jobs) for a in self._attempts.values() if a.place == place)
+    def _repin(self, event: LoopReconsidered) -> Verdict:
+        """Stay or move, as the verdict says; from a backend that failed, always move."""
+        loop_id = event.loop_id
+        before = self._pins[loop_id].place
+        self._unpin(loop_id)
+        loads = self._loads([profile.backend for profile in event.profiles], event.profiles)
+        if event.has_failed:
+            place = self._placement.choose(loads)
+            reason = f"{before} failed a job of it; {self._placement.reason(loads, place)}"
+            decided = Verdict("failed over", place, 0.0, reason)
+        else:
+            decided = verdict(event.before, loads, self._placement.weights, self._repinning)
+        reason = f"{decided.kind}: {decided.reason}"
+        self._pin_to(loop_id, decided.backend, loads, reason, decided)
+        if decided.backend != before:
+            jobs = [job for attempt in self._attempts.values() for job in attempt.jobs.values()]
+            if all(job.loop_id != loop_id for job in [*jobs, *self._queued.values()]):
+                self._ordering.forget(loop_id)  # nothing is kept free for it where it was
+        return decided
+
+    def _pin_to(
+        self,
+        loop_id: str,
+        place: str,
+        loads: Sequence[BackendLoad],
+        reason: str,
+        decided: Verdict | None = None,
+    ) -> None:
+        found = scores(loads, self._placement.weights)
+        ranked = tuple(sorted(found, key=lambda score: score.total_seconds))
+        load = next(load for load in loads if load.name == place)
+        seconds = load.profile.seconds if load.profile is not None else 0.0
+        explanation = Explanation(loop_id, place, reason, ranked)
+        self._pins[loop_id] = _Pinned(place, seconds, explanation, decided)
+        self._traffic[place].count_loop(seconds, 1)
+
+    def _unpin(self, loop_id: str) -> None:
+        pinned = self._pins.pop(loop_id, None)
+        if pinned is not None:
+            self._traffic[pinned.place].count_loop(pinned.seconds, -1)
+
+    def _loads(
+        self, places: Sequence[str], profiles: Iterable[CircuitProfile]
+    ) -> list[BackendLoad]:
+        profile_of = {profile.backend: profile for profile in profiles}
+        loads = []
+        for place in places:
+            traffic = self._traffic[place]
+            seconds = traffic.job_seconds + traffic.loop_seconds
+            loads.append(
+                BackendLoad(place, traffic.loops, traffic.jobs, seconds, profile_of.get(place))
+            )
+        return loads
 
     def _enqueue(self, job: Job) -> None:
         self._queued[job.id] = job
@@ -261,8 +401,15 @@ class Scheduler:
         return job
 
     def _count(self, job: Job, change: int) -> None:
-        """Keep count of the committed jobs that wait, by place, and by place and session."""
-        for place in () if job.speculative else job.places:
+        """Keep count of the jobs that wait: of the committed ones also by session."""
+        if len(job.places) == 1:
+            self._traffic[job.places[0]].count(job, change)
+        for place in job.places:
+            if job.speculative:
+                self._guesses[place] += change
+                if not self._guesses[place]:
+                    del self._guesses[place]
+                continue
             self._committed[place, None] += change
             self._committed[place, job.session_id] += change
             if not self._committed[place, job.session_id]:
@@ -316,6 +463,7 @@ class Scheduler:
         self._ordering.started(jobs, place, self._now)
         for job in jobs:
             self._attempt_of[job.id] = attempt_id
+            self._traffic[place].count(job, 1)
         return Dispatch(attempt_id, place, tuple(job.id for job in jobs))
 
 

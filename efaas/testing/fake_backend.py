@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -25,6 +25,14 @@ if TYPE_CHECKING:
 __all__ = ["FakeBackend"]
 
 _MOVING_A_CLOCK = threading.Lock()  # devices may share a clock, whose steps are not atomic
+
+
+class _State(NamedTuple):
+    """What a calibration says."""
+
+    calibration_id: str
+    ln_esp: float
+    has_dead_gate: bool
 
 
 def _noisy_sum(angles: NDArray[np.float64], seed: int) -> float:
@@ -62,6 +70,8 @@ class FakeBackend:
         clock: VirtualClock | None = None,
         round_seconds: float = 0.0,
         evaluation_seconds: float = 0.0,
+        ln_esp: float = 0.0,
+        cold_seconds: float = 0.0,
     ) -> None:
         """Make a backend.
 
@@ -77,11 +87,15 @@ class FakeBackend:
                 Devices that share a clock take turns: it moves by the sum of their times.
             round_seconds: Time of a round whatever is in it, in the clock's seconds.
             evaluation_seconds: Time of one point, in the clock's seconds.
+            ln_esp: Logarithm of the fidelity that profiles tell of; 0 or less.
+            cold_seconds: The cold start that profiles tell of; no time is spent on it.
 
         Raises:
-            InputError: Seconds are negative or not finite, or given without a clock.
+            InputError: Seconds are negative or not finite, or given without a clock; or ``ln_esp``
+                is above 0 or not finite.
         """
         _check_seconds(clock, round_seconds=round_seconds, evaluation_seconds=evaluation_seconds)
+        _check_fidelity(ln_esp)
         self.name = name
         self.num_qubits = num_qubits
         self.cache = WarmCache()
@@ -94,10 +108,28 @@ class FakeBackend:
         self._clock = clock
         self._round_seconds = round_seconds
         self._evaluation_seconds = evaluation_seconds
+        self._cold_seconds = cold_seconds
+        self._recalibrations = 0
+        self._state = _State("fake", ln_esp, has_dead_gate=False)
 
     def calibration(self) -> Calibration:
         """A calibration without a date."""
-        return Calibration(id="fake", backend=self.name)
+        return Calibration(id=self._state.calibration_id, backend=self.name)
+
+    def recalibrate(self, ln_esp: float = 0.0, *, has_dead_gate: bool = False) -> Calibration:
+        """Put a new calibration in force; values stay the same function.
+
+        Args:
+            ln_esp: Logarithm of the fidelity that profiles tell of from now on; 0 or less.
+            has_dead_gate: Whether every circuit needs a gate that is dead.
+
+        Raises:
+            InputError: ``ln_esp`` is above 0 or not finite.
+        """
+        _check_fidelity(ln_esp)
+        self._recalibrations += 1
+        self._state = _State(f"fake-{self._recalibrations}", ln_esp, has_dead_gate)
+        return self.calibration()
 
     def profile(self, experiment: Experiment) -> CircuitProfile:
         """One layer on as many qubits as the circuit has."""
@@ -107,7 +139,9 @@ class FakeBackend:
                 num_qubits=experiment.num_qubits,
                 available=self.num_qubits,
             )
-        _, is_warm = self.cache.get_or_build(experiment.fingerprint, lambda: True, lambda _: 1)
+        state = self._state
+        key = (experiment.fingerprint, state.calibration_id)
+        _, is_warm = self.cache.get_or_build(key, lambda: True, lambda _: 1)
         return CircuitProfile(
             backend=self.name,
             num_qubits=experiment.num_qubits,
@@ -116,6 +150,9 @@ class FakeBackend:
             layout=tuple(range(experiment.num_qubits)),
             seconds=self._evaluation_seconds,
             is_warm=is_warm,
+            ln_gates=state.ln_esp,
+            has_dead_gate=state.has_dead_gate,
+            cold_seconds=self._cold_seconds,
         )
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
@@ -164,7 +201,7 @@ class FakeBackend:
         # Without a clock a point takes no time, but measured usage is never zero.
         seconds = 1e-3 if self._clock is None else self._evaluation_seconds
         usage = Usage(qpu_seconds=seconds * len(evaluation.seeds))
-        return Outcome(self._answer(evaluation), usage, calibration_id="fake")
+        return Outcome(self._answer(evaluation), usage, self._state.calibration_id)
 
     def _answer(self, evaluation: Evaluation) -> Estimates | Samples:
         is_exact = evaluation.shots is None
@@ -205,3 +242,8 @@ def _check_seconds(clock: VirtualClock | None, **durations: float) -> None:
                 f"{name}={seconds!r} needs a clock to move: pass clock=VirtualClock(), and the "
                 "same clock to the scheduler"
             )
+
+
+def _check_fidelity(ln_esp: float) -> None:
+    if not -math.inf < ln_esp <= 0.0:
+        raise InputError(f"ln_esp must be finite, 0 or less, got {ln_esp!r}")
