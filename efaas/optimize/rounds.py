@@ -45,6 +45,9 @@ _LEAST_SECONDS = 1e-4  # a smaller budget is not worth looking at
 _MOST_STEPS = 128  # of what is certain, in one round
 
 
+_OF_STEP = 0.5  # how near a tolerated guess must be, over the distance to the best point
+
+
 class _Heard(BaseException):
     """Leaves a function at what it asks for."""
 
@@ -340,6 +343,9 @@ class RoundedObjective:
         if self._speculation.mode != "tolerant" or self._predictor is None or ask.kind != VALUE:
             return None
         near: NDArray[Any] = np.asarray(ask.x)
+        radius = self._speculation.radius
+        if self.best is not None:  # a small step would be about the difference
+            radius = min(radius, _OF_STEP * float(np.linalg.norm(near - self.best[1])))
         best: tuple[float, Entry] | None = None
         for entry in self._ledger.values_near():
             if entry.ask.kind != VALUE or len(entry.candidate.step) > 1:
@@ -347,7 +353,7 @@ class RoundedObjective:
             if entry.ask.key == ask.key:
                 return None  # exact
             distance = float(np.linalg.norm(np.asarray(entry.ask.x) - near))
-            if distance <= self._speculation.radius and (best is None or distance < best[0]):
+            if distance <= radius and (best is None or distance < best[0]):
                 best = (distance, entry)
         if best is None:
             return None

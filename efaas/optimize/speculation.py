@@ -32,7 +32,7 @@ class Speculation:
             saves: a round's overhead, or a whole call of a plain function.
         workers: For a plain function: how many threads call it; ``width`` by default.
         radius: In tolerant mode, the largest distance of a guess that is used (2-norm, in the
-            parameters' unit).
+            parameters' unit); never more than half of the distance from the best point so far.
         seed: Of the predictor. It decides what is guessed, never what comes out.
     """
 
