@@ -22,7 +22,7 @@ def output_of(name: str, folder: Path) -> str:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"},
         capture_output=True,
-        timeout=60,
+        timeout=170,
     )
     assert (run.returncode, run.stderr.decode()) == (0, "")
     return run.stdout.decode()

@@ -441,7 +441,7 @@ class TestClosing:
             "futures = [session.call(int) for _ in range(1000)]\n"
         )
         ran = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=170
         )
         assert (ran.returncode, ran.stderr) == (0, "")
 

@@ -25,6 +25,8 @@ BOUNDED = ["Nelder-Mead", "Powell", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQ
 CONSTRAINED = ["COBYLA", "COBYQA", "SLSQP", "trust-constr"]
 
 ALWAYS = efaas.Speculation(predictor_share=2e-3, extra_shots=1e9)
+# Where a guess has to come true: also on a machine that does six other things.
+PATIENT = efaas.Speculation(predictor_share=5e-2, extra_shots=1e9)
 
 
 def at_most(iterations: int, method: Any) -> dict[str, Any]:
@@ -285,7 +287,7 @@ def test_constraints_are_scipys(method: str, kind: str) -> None:
 @pytest.mark.parametrize("jac", ["2-point", "3-point", "parameter-shift"])
 def test_gradients_are_scipys(method: str, jac: str) -> None:
     arguments = arguments_for(method, 3, 0.2) | {"jac": jac}
-    report = compare(lambda: ShuffledObjective(Landscape(3, 3, 0.0), 3), ALWAYS, **arguments)
+    report = compare(lambda: ShuffledObjective(Landscape(3, 3, 0.0), 3), PATIENT, **arguments)
     assert report is not None
     if method != "trust-constr":  # which asks for a gradient only where it accepts a step
         assert report.hits > 0, "the gradient's points are known while the value is in flight"
@@ -309,7 +311,7 @@ def test_a_method_of_ones_own_is_speculated_on_where_that_is_asked_for() -> None
     assert silent is not None
     assert silent.hits == 0
     assert "speculation=" in silent.notes[0]
-    report = compare(lambda: ShuffledObjective(Landscape(3, 3, 0.0), 3), ALWAYS, **arguments)
+    report = compare(lambda: ShuffledObjective(Landscape(3, 3, 0.0), 3), PATIENT, **arguments)
     assert report is not None
     assert report.hits > 0
 

@@ -89,7 +89,7 @@ def test_an_error_of_the_objective_comes_out_as_in_scipy(case: str) -> None:
 def test_guesses_save_rounds(case: str) -> None:
     name, n, arguments = CASES[case]
     make = lambda: ShuffledObjective(Landscape(n, 3, 0.0), n)  # noqa: E731
-    chosen = efaas.Speculation(predictor_share=5e-3, extra_shots=1e9)
+    chosen = efaas.Speculation(predictor_share=5e-2, extra_shots=1e9)
     report = compare(name, make, lambda: dict(arguments), speculation=chosen).report
     known = compare(name, make, lambda: dict(arguments), speculation="off").report
     assert report is not None
