@@ -26,7 +26,7 @@ from functools import partial
 from statistics import mean
 
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairSettings
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.scheduler import (
     AttemptEnded,

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
-    from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
     from efaas.session import EFScheduler, EFSession
@@ -51,7 +51,7 @@ _HOMES = {
     "EFScheduler": "efaas.session",
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
-    "FairSettings": "efaas.policies.fair_queue",
+    "FairSettings": "efaas.policies.fair_settings",
     "LoopEvent": "efaas.model.events",
     "Objective": "efaas.objective",
     "PlacementWeights": "efaas.policies.placement",

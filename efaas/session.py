@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
-    from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 

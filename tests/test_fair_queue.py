@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from efaas.errors import InputError
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.fair_queue import FairQueue
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.scheduler import (
     AttemptEnded,

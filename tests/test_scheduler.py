@@ -11,7 +11,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from efaas.errors import InvariantError
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairSettings
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import BackendLoad, LeastLoaded
 from efaas.scheduler import (

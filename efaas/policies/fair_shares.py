@@ -10,7 +10,7 @@ first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -135,6 +135,20 @@ class FairShares(Generic[K]):
             else finish[key] - clock
             for key in keys
         ]
+
+    def least_ahead(self, keys: Collection[K], resource: int) -> list[K]:
+        """Those of ``keys`` that are least ahead: one, or several that are equal."""
+        claimants = list(keys)
+        if len(claimants) == 1:
+            return claimants
+        if self._served[1 - resource]:
+            leads = self.leads(claimants, resource)
+        else:  # the same order, without what all have in common
+            leads = list(map(self._finish[resource].__getitem__, claimants))
+        least = min(leads)
+        if leads.count(least) == 1:
+            return [claimants[leads.index(least)]]
+        return [key for key, lead in zip(claimants, leads, strict=True) if lead == least]
 
     def finish(self, key: K, resource: int) -> float:
         """Its clock: weighted seconds of the whole resource, absences included."""

@@ -16,7 +16,8 @@ class Ordering(Protocol):
     """The queue of waiting jobs and the order in which they leave it.
 
     It is told of all that happens to a job: ``add``, then ``discard`` or ``take``, ``started``,
-    ``ended``. Instants are seconds of one clock and never go backwards.
+    ``ended``; or ``start_at_once``, then ``ended``. Instants are seconds of one clock and never go
+    backwards.
     """
 
     def add(self, job: Job, now: float) -> None:
@@ -35,6 +36,14 @@ class Ordering(Protocol):
             limit: Most jobs.
             now: The present instant.
             speculative: Whether speculative jobs may go now.
+        """
+        ...
+
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Start a committed job that finds its one place free and nobody waiting there.
+
+        What follows is the same as after ``add``, ``take`` and ``started``. False if nothing was
+        done, and the job has to go that way.
         """
         ...
 
@@ -81,6 +90,10 @@ class FirstComeFirstServed:
         """The oldest committed jobs that may run at ``place``, or else the speculative ones."""
         taken = self._committed.take(place, limit)
         return taken or (self._speculative.take(place, limit) if speculative else [])
+
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Always: nothing is counted."""
+        return True
 
     def held_until(self, place: str) -> float | None:
         """Never: whoever waits goes."""

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.fair_queue import FairQueue
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
 from efaas.policies.paper_priority import PaperPriority
 

@@ -85,6 +85,10 @@ class PaperPriority:
             fresh = max(left, 0.0) / self._validity_seconds
         return self._alpha + self._beta * fresh + waited
 
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Always: nothing is counted before the shot."""
+        return True
+
     def held_until(self, place: str) -> float | None:
         """Never: whoever waits goes."""
         return None

@@ -6,7 +6,6 @@ happened and returns what to do about it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
@@ -89,6 +88,25 @@ class _Traffic:
             self.loop_seconds = 0.0
 
 
+@dataclass(slots=True)
+class _Crowd:
+    """The committed jobs that wait for a place: how many, and how many of each session."""
+
+    jobs: int = 0
+    by_session: dict[int, int] = field(default_factory=dict)
+
+    def came(self, session_id: int) -> None:
+        self.jobs += 1
+        self.by_session[session_id] = self.by_session.get(session_id, 0) + 1
+
+    def went(self, session_id: int) -> None:
+        self.jobs -= 1
+        if self.by_session[session_id] == 1:
+            del self.by_session[session_id]
+        else:
+            self.by_session[session_id] -= 1
+
+
 @dataclass(frozen=True, slots=True)
 class _Pinned:
     """Where a loop is, and the predicted service of one of its evaluations there."""
@@ -135,8 +153,8 @@ class Scheduler:
         self._placement = LeastLoaded() if placement is None else placement
         self._busy = dict.fromkeys(self._places, 0)
         self._queued: dict[int, Job] = {}
-        self._committed: Counter[tuple[str, int | None]] = Counter()
-        self._guesses: Counter[str] = Counter()  # speculative jobs that wait, by place
+        self._crowds = {place: _Crowd() for place in self._places}
+        self._guesses: dict[str, int] = {}  # speculative jobs that wait, by place
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
@@ -250,6 +268,10 @@ class Scheduler:
                 _require(not idle_while, f"{place} idles while jobs {idle_while[:5]} wait for it")
 
     def _submitted(self, event: Submitted) -> list[Action]:
+        if len(event.jobs) == 1 and not event.is_alone:
+            dispatch = self._started_at_once(event.jobs[0])
+            if dispatch is not None:
+                return [dispatch]
         touched: dict[str, None] = {}
         for job in event.jobs:
             placed = job
@@ -390,6 +412,20 @@ class Scheduler:
             )
         return loads
 
+    def _started_at_once(self, job: Job) -> Dispatch | None:
+        """Start a job that nobody has to be asked about: its place is free, and nobody waits."""
+        place = job.places[0]
+        if (
+            job.speculative
+            or len(job.places) > 1
+            or self._busy[place] >= self._places[place].slots
+            or self._crowds[place].jobs
+            or place in self._guesses
+            or not self._ordering.start_at_once(job, place, self._now)
+        ):
+            return None
+        return self._begun(place, [job])
+
     def _enqueue(self, job: Job) -> None:
         self._queued[job.id] = job
         self._count(job, 1)
@@ -406,14 +442,13 @@ class Scheduler:
             self._traffic[job.places[0]].count(job, change)
         for place in job.places:
             if job.speculative:
-                self._guesses[place] += change
+                self._guesses[place] = self._guesses.get(place, 0) + change
                 if not self._guesses[place]:
                     del self._guesses[place]
-                continue
-            self._committed[place, None] += change
-            self._committed[place, job.session_id] += change
-            if not self._committed[place, job.session_id]:
-                del self._committed[place, job.session_id]
+            elif change > 0:
+                self._crowds[place].came(job.session_id)
+            else:
+                self._crowds[place].went(job.session_id)
 
     def _fill(self, places: Mapping[str, None] | tuple[str, ...]) -> list[Action]:
         """Start attempts wherever one of ``places`` has a free slot and a job for it."""
@@ -440,7 +475,8 @@ class Scheduler:
         """Speculative jobs that share the round of these; none where that would delay others."""
         waiting = [rider for job in jobs for rider in self._riders.pop(job.id, ())]
         session_id = jobs[0].session_id
-        others = self._committed[place, None] - self._committed[place, session_id]
+        crowd = self._crowds[place]
+        others = crowd.jobs - crowd.by_session.get(session_id, 0)
         mine = sum(job.session_id == session_id for job in jobs)
         if not waiting or self._alone or mine < len(jobs) or others:
             return []
@@ -451,20 +487,26 @@ class Scheduler:
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         for job in jobs:
             self._dequeue(job.id)
-        riders = self._riders_of(jobs, place)
-        for rider in riders:
-            self._ordering.discard(rider.id)
-            self._dequeue(rider.id)
-        jobs = jobs + riders
+        if self._riders:
+            riders = self._riders_of(jobs, place)
+            for rider in riders:
+                self._ordering.discard(rider.id)
+                self._dequeue(rider.id)
+            jobs = jobs + riders
+        self._ordering.started(jobs, place, self._now)
+        return self._begun(place, jobs)
+
+    def _begun(self, place: str, jobs: list[Job]) -> Dispatch:
+        """Put an attempt into the books that has left the queue."""
         self._last_attempt_id += 1
         attempt_id = self._last_attempt_id
         self._attempts[attempt_id] = _Running(place, {job.id: job for job in jobs})
         self._busy[place] += 1
-        self._ordering.started(jobs, place, self._now)
+        traffic = self._traffic[place]
         for job in jobs:
             self._attempt_of[job.id] = attempt_id
-            self._traffic[place].count(job, 1)
-        return Dispatch(attempt_id, place, tuple(job.id for job in jobs))
+            traffic.count(job, 1)
+        return Dispatch(attempt_id, place, tuple([job.id for job in jobs]))
 
 
 def _require(holds: bool, claim: str) -> None:
