@@ -87,6 +87,8 @@ class Ticket:
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits any more."""
+        if len(self.futures) == 1:
+            return self.futures[0].cancelled()
         return all(future.cancelled() for future in self.futures)
 
     def values(self, outcome: Any) -> Sequence[Any]:

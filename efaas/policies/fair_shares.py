@@ -73,6 +73,7 @@ class FairShares(Generic[K]):
         # apart. Service only grows, so what was noted is a lower bound; it is brought up to date,
         # and the absent are dropped, at the top.
         self._served: tuple[list[_Served[K]], list[_Served[K]]] = ([], [])
+        self._present = [0, 0]  # by resource, claimants with jobs there
         self._last_noted = 0
         self._forget_above = _FORGET_ABOVE
 
@@ -85,6 +86,7 @@ class FairShares(Generic[K]):
                 finish[key] = 0.0
         claim.weight = weight
         if not claim.present[resource]:
+            self._present[resource] += 1
             finish = self._finish[resource]
             finish[key] = max(finish[key], self._clock(resource))
             if not claim.is_listed[resource]:
@@ -98,7 +100,11 @@ class FairShares(Generic[K]):
         """One of its jobs has ended, or waits no more."""
         claim = self._claims[key]
         if claim.present[resource] == 1:
-            self._clock(resource)
+            self._present[resource] -= 1
+            if not self._present[resource]:
+                self._last_leaves(key, claim, resource)
+            else:
+                self._clock(resource)
         claim.present[resource] -= 1
         if len(self._claims) > self._forget_above:
             self._forget()
@@ -169,6 +175,14 @@ class FairShares(Generic[K]):
             after = max(min(after, self._clock(resource) + self._most_lead), before)
         self._finish[resource][key] = after
         return after - before
+
+    def _last_leaves(self, key: K, claim: _Claim, resource: int) -> None:
+        """The clock stands where the last of the present has left it."""
+        served = self._finish[resource][key] - claim.predicted[resource]
+        self._clocks[resource] = max(self._clocks[resource], served)
+        for _, _, _, noted in self._served[resource]:
+            noted.is_listed[resource] = False
+        self._served[resource].clear()
 
     def _forget(self) -> None:
         """Drop the absent who are ahead nowhere: they would come back as newcomers."""
