@@ -330,13 +330,15 @@ class Dispatcher:
         self._heeds_deliveries = True
         self._take_deliveries()
 
-    def _take_deliveries(self) -> None:
+    def _take_deliveries(self, now: float | None = None) -> None:
         """Tell the scheduler which results have reached whoever waited for them."""
         delivered = []
         while self._delivered:
             delivered.append(self._delivered.popleft())
         if delivered:
-            self._handle(Delivered(tuple([t.job.id for t in delivered])), self._clock.now())
+            if now is None:
+                now = self._clock.now()
+            self._handle(Delivered(tuple([t.job.id for t in delivered])), now)
             for ticket in delivered:
                 self._count_down(ticket)
 
@@ -345,7 +347,7 @@ class Dispatcher:
         if tickets[-1].job.speculative:  # those of a round come last
             self._heed_deliveries()
         elif self._delivered:
-            self._take_deliveries()
+            self._take_deliveries(now)
         for ticket in tickets:
             ticket.queued_at = now
             self._tickets[ticket.job.id] = ticket
@@ -360,10 +362,10 @@ class Dispatcher:
             match action:
                 case Dispatch():
                     self._dispatch(action, now)
-                case Resolve(job_id):
-                    ended.append((self._tickets[job_id], True))
-                case Fail(job_id):
-                    ended.append((self._tickets[job_id], False))
+                case Resolve():
+                    ended.append((self._tickets[action.job_id], True))
+                case Fail():
+                    ended.append((self._tickets[action.job_id], False))
                 case Wake(place, at):
                     self._alarm.set(place, at)
                 case Pin():

@@ -1,7 +1,7 @@
 """A lane: the threads on which a place's attempts run.
 
-What ``ThreadPoolExecutor`` does, without a future for each task: a job has its own, and a second one
-costs as much as the scheduler's decision.
+What ``ThreadPoolExecutor`` does, without a future for each task: a job has its own, and a second
+one costs as much as the scheduler's decision.
 """
 
 from __future__ import annotations

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "SessionScope"]
 
 _NOTHING = nullcontext()
+_NO_DEMAND = Demand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -286,7 +287,7 @@ class SessionScope:
             loop_id=loop_id,
             speculative=branch.is_speculative,
             rides_with=rides_with,
-            demand=Demand(qpu_seconds=seconds),
+            demand=Demand(qpu_seconds=seconds) if seconds else _NO_DEMAND,
             weight=self._weight,
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from efaas.model.job import AttemptRecord, JobSnapshot, JobState, Timeline, Usage
 
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from efaas.model.job import Job
 
 __all__ = ["Ticket"]
+
+_Attempt: TypeAlias = tuple[str, float, float | None, float, str | None]
+"""An ``AttemptRecord``, made only when somebody looks."""
 
 
 class Ticket:
@@ -72,7 +75,7 @@ class Ticket:
         self.calibration_id: str | None = None
         self.usage = Usage()
         self.error: BaseException | None = None
-        self._attempts: tuple[AttemptRecord, ...] = ()
+        self._attempts: tuple[_Attempt, ...] = ()
 
     def claim(self) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped."""
@@ -117,9 +120,7 @@ class Ticket:
             return
         self.error = error
         described = None if error is None else f"{type(error).__name__}: {error}"
-        self._attempts += (
-            AttemptRecord(self.where, self.dispatched_at, self.first_shot_at, now, described),
-        )
+        self._attempts += ((self.where, self.dispatched_at, self.first_shot_at, now, described),)
 
     def requeued(self) -> None:
         """It waits for one more attempt."""
@@ -137,7 +138,7 @@ class Ticket:
         Args:
             is_cancelled: Whether the future that asks was cancelled.
         """
-        attempts = self._attempts
+        attempts = tuple([AttemptRecord(*attempt) for attempt in self._attempts])
         is_underway = not attempts or attempts[-1].dispatched_at != self.dispatched_at
         if self.where and self.dispatched_at is not None and is_underway:
             attempts += (AttemptRecord(self.where, self.dispatched_at, self.first_shot_at),)

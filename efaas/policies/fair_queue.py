@@ -177,11 +177,11 @@ class FairQueue:
         else:
             resource, seconds = QPU_SECONDS, usage.qpu_seconds
         before = self._charged.pop(job.id)
-        self._tenants.end(job.tenant, resource, seconds, begun=before.tenant)
+        self._tenants.end_and_leave(job.tenant, resource, seconds, begun=before.tenant)
         sessions = self._sessions[job.tenant]
-        sessions.end(job.session_id, resource, seconds, begun=before.session)
+        sessions.end_and_leave(job.session_id, resource, seconds, begun=before.session)
+        self._present.discard(job.id)
         self._prediction.learn(job, resource, seconds)
-        self._left(job)
         if before.is_counted and job.loop_id is not None:
             is_used_up = self._loops.finished(job.loop_id, place, seconds, now)
             if is_used_up and self._lines[place].oldest() is not None:
@@ -256,9 +256,7 @@ class FairQueue:
 
     # Rounds.
 
-    def _round(
-        self, line: WaitingLine, place: str, job: Job, limit: int, now: float
-    ) -> list[Job]:
+    def _round(self, line: WaitingLine, place: str, job: Job, limit: int, now: float) -> list[Job]:
         """The job, and others of its loop or session and class that fit into a round."""
         loop_id = job.loop_id
         is_of_loop = loop_id is not None and not job.speculative

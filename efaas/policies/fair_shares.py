@@ -88,7 +88,9 @@ class FairShares(Generic[K]):
         if not claim.present[resource]:
             self._present[resource] += 1
             finish = self._finish[resource]
-            finish[key] = max(finish[key], self._clock(resource))
+            clock = self._clock(resource)
+            if finish[key] < clock:
+                finish[key] = clock
             if not claim.is_listed[resource]:
                 claim.is_listed[resource] = True
                 self._last_noted += 1
@@ -98,7 +100,18 @@ class FairShares(Generic[K]):
 
     def leave(self, key: K, resource: int) -> None:
         """One of its jobs has ended, or waits no more."""
+        self._leave(key, self._claims[key], resource)
+
+    def end_and_leave(self, key: K, resource: int, seconds: float, *, begun: float) -> None:
+        """``end`` and ``leave`` of a job."""
         claim = self._claims[key]
+        if begun:
+            claim.predicted[resource] -= begun
+            self._finish[resource][key] -= begun
+        self._move(key, resource, seconds / claim.weight)
+        self._leave(key, claim, resource)
+
+    def _leave(self, key: K, claim: _Claim, resource: int) -> None:
         if claim.present[resource] == 1:
             self._present[resource] -= 1
             if not self._present[resource]:
@@ -112,6 +125,8 @@ class FairShares(Generic[K]):
 
     def begin(self, key: K, resource: int, seconds: float) -> float:
         """Charge service that begins now by its prediction; returns what to ``end`` it with."""
+        if not seconds:
+            return 0.0
         claim = self._claims[key]
         moved = self._move(key, resource, seconds / claim.weight)
         claim.predicted[resource] += moved
@@ -120,8 +135,9 @@ class FairShares(Generic[K]):
     def end(self, key: K, resource: int, seconds: float, *, begun: float = 0.0) -> None:
         """Charge service that was got, instead of what was predicted when it began."""
         claim = self._claims[key]
-        claim.predicted[resource] -= begun
-        self._finish[resource][key] -= begun
+        if begun:
+            claim.predicted[resource] -= begun
+            self._finish[resource][key] -= begun
         self._move(key, resource, seconds / claim.weight)
 
     def leads(self, keys: Iterable[K], resource: int) -> list[float]:
@@ -168,18 +184,19 @@ class FairShares(Generic[K]):
         return len(self._claims)
 
     def _move(self, key: K, resource: int, weighted_seconds: float) -> float:
-        before = self._finish[resource][key]
+        finish = self._finish[resource]
+        before = finish[key]
         after = before + weighted_seconds / self._capacities[resource]
-        is_wanted = bool(self._served[resource])
-        if is_wanted and after > self._clocks[resource] + self._most_lead:
+        if after > self._clocks[resource] + self._most_lead and self._served[resource]:
             after = max(min(after, self._clock(resource) + self._most_lead), before)
-        self._finish[resource][key] = after
+        finish[key] = after
         return after - before
 
     def _last_leaves(self, key: K, claim: _Claim, resource: int) -> None:
         """The clock stands where the last of the present has left it."""
         served = self._finish[resource][key] - claim.predicted[resource]
-        self._clocks[resource] = max(self._clocks[resource], served)
+        if served > self._clocks[resource]:
+            self._clocks[resource] = served
         for _, _, _, noted in self._served[resource]:
             noted.is_listed[resource] = False
         self._served[resource].clear()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from efaas.model.job import Job
@@ -14,6 +14,8 @@ __all__ = ["Waiting", "WaitingLine"]
 
 _GARBAGE = 256
 """Ids of jobs that are gone which a heap may hold before it is cleared of them."""
+
+K = TypeVar("K", str, int)
 
 _ByTenant: TypeAlias = dict[str, dict[int, list[int]]]
 
@@ -126,9 +128,9 @@ class WaitingLine:
         return entry is not None and entry.job.speculative == is_speculative
 
 
-def _push(heaps: dict[int, list[int]] | dict[str, list[int]], key: int | str, job_id: int) -> None:
-    ids = heaps.get(key)  # type: ignore[call-overload]
+def _push(heaps: dict[K, list[int]], key: K, job_id: int) -> None:
+    ids = heaps.get(key)
     if ids is None:
-        heaps[key] = [job_id]  # type: ignore[index]
+        heaps[key] = [job_id]
     else:
         heapq.heappush(ids, job_id)

@@ -179,12 +179,12 @@ class Scheduler:
                 return self._submitted(event)
             case AttemptEnded():
                 return self._attempt_ended(event)
+            case Delivered():
+                return self._delivered(event)
             case Cancelled():
                 return self._cancelled(event)
             case Promoted():
                 return self._promoted(event)
-            case Delivered():
-                return self._delivered(event)
             case LoopOpened():
                 place = self._pin(event.loop_id, event.places, event.profiles)
                 return [Pin(event.loop_id, place)]
@@ -311,15 +311,16 @@ class Scheduler:
     def _attempt_ended(self, event: AttemptEnded) -> list[Action]:
         attempt = self._attempts.pop(event.attempt_id)
         self._busy[attempt.place] -= not attempt.is_paused
-        failed = set(event.failed_ids)
+        failed = set(event.failed_ids) if event.failed_ids else ()
         retry = event.is_batch_failure and len(attempt.jobs) > 1
         actions: list[Action] = []
-        touched = {attempt.place: None}
+        place = attempt.place
+        touched = {place: None}
+        traffic = self._traffic[place]
         for job_id, job in attempt.jobs.items():
             del self._attempt_of[job_id]
-            self._traffic[attempt.place].count(job, -1)
-            usage = event.usage.get(job_id, _NO_USAGE)
-            self._ordering.ended(job, attempt.place, usage, self._now)
+            traffic.count(job, -1)
+            self._ordering.ended(job, place, event.usage.get(job_id, _NO_USAGE), self._now)
             if job_id in failed and retry and job_id not in attempt.cancelled:
                 self._alone.add(job_id)
                 self._enqueue(job)
@@ -329,12 +330,14 @@ class Scheduler:
             if job_id not in attempt.cancelled:
                 actions.append(Fail(job_id) if job_id in failed else Resolve(job_id))
                 self._undelivered.add(job_id)
-        return actions + self._fill(touched)
+        return actions + self._fill(touched) if self._queued else actions
 
     def _delivered(self, event: Delivered) -> list[Action]:
         """Let speculative jobs go again once no guess can be about to turn out wrong."""
         self._undelivered.difference_update(event.job_ids)
-        return [] if self._undelivered else self._fill(tuple(self._guesses))
+        if self._undelivered or not self._guesses:
+            return []
+        return self._fill(tuple(self._guesses))
 
     def _step_changed(self, event: StepPaused | StepResumed) -> list[Action]:
         attempt = self._attempts.get(event.attempt_id)
