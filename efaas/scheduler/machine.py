@@ -427,22 +427,26 @@ class Scheduler:
             or not self._ordering.start_at_once(job, place, self._now)
         ):
             return None
+        self._traffic[place].count(job, 1)
         return self._begun(place, [job])
 
     def _enqueue(self, job: Job) -> None:
         self._queued[job.id] = job
-        self._count(job, 1)
+        if len(job.places) == 1:
+            self._traffic[job.places[0]].count(job, 1)
+        self._crowd(job, 1)
         self._ordering.add(job, self._now)
 
     def _dequeue(self, job_id: int) -> Job:
+        """A job that is withdrawn, or queued anew."""
         job = self._queued.pop(job_id)
-        self._count(job, -1)
+        if len(job.places) == 1:
+            self._traffic[job.places[0]].count(job, -1)
+        self._crowd(job, -1)
         return job
 
-    def _count(self, job: Job, change: int) -> None:
+    def _crowd(self, job: Job, change: int) -> None:
         """Keep count of the jobs that wait: of the committed ones also by session."""
-        if len(job.places) == 1:
-            self._traffic[job.places[0]].count(job, change)
         for place in job.places:
             if job.speculative:
                 self._guesses[place] = self._guesses.get(place, 0) + change
@@ -489,12 +493,12 @@ class Scheduler:
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         for job in jobs:
-            self._dequeue(job.id)
+            self._crowd(self._queued.pop(job.id), -1)
         if self._riders:
             riders = self._riders_of(jobs, place)
             for rider in riders:
                 self._ordering.discard(rider.id)
-                self._dequeue(rider.id)
+                self._crowd(self._queued.pop(rider.id), -1)
             jobs = jobs + riders
         self._ordering.started(jobs, place, self._now)
         return self._begun(place, jobs)
@@ -508,7 +512,8 @@ class Scheduler:
         traffic = self._traffic[place]
         for job in jobs:
             self._attempt_of[job.id] = attempt_id
-            traffic.count(job, 1)
+            if len(job.places) > 1:  # otherwise it was counted when it came
+                traffic.count(job, 1)
         return Dispatch(attempt_id, place, tuple([job.id for job in jobs]))
 
 
