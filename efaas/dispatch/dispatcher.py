@@ -374,9 +374,10 @@ class Dispatcher:
 
     def _dispatch(self, dispatch: Dispatch, now: float) -> None:
         tickets = [self._tickets[job_id] for job_id in dispatch.job_ids]
-        ready = [ticket for ticket in tickets if ticket.claim()]
+        cut = dispatch.cut or {}
+        ready = [ticket for ticket in tickets if ticket.claim(is_cut=ticket.job.id in cut)]
         for ticket in ready:
-            ticket.dispatched(dispatch.place, now)
+            ticket.dispatched(dispatch.place, now, cut.get(ticket.job.id))
         try:
             self._lanes[dispatch.place].submit(self._run, dispatch, ready)
         except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
@@ -499,12 +500,14 @@ class Dispatcher:
             for ticket, result in results:
                 if isinstance(result, Values):
                     ticket.attempted(now, None)
+                    if ticket.has_rest():
+                        ticket.requeued()
                     values[ticket.job.id] = result.values
                 else:
                     ticket.attempted(now, result)
                     ticket.requeued()  # unless the scheduler finds that it has failed for good
                     failed_ids.append(ticket.job.id)
-            usage = {ticket.job.id: ticket.usage for ticket, _ in results}
+            usage = {ticket.job.id: ticket.spent for ticket, _ in results}
             event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure, usage)
             try:
                 ended = self._handle(event, now)

@@ -289,6 +289,7 @@ class SessionScope:
             rides_with=rides_with,
             demand=Demand(qpu_seconds=seconds) if seconds else _NO_DEMAND,
             weight=self._weight,
+            points=points or 1,
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)

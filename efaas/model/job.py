@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 __all__ = [
@@ -61,6 +61,7 @@ class Job:
             to share, or None. Where it cannot, it waits its turn as any other.
         demand: Its predicted service.
         weight: The tenant's share relative to others; positive.
+        points: How many points it evaluates; it may be cut between two of them.
     """
 
     id: int
@@ -72,6 +73,13 @@ class Job:
     rides_with: int | None = None
     demand: Demand = Demand()
     weight: float = 1.0
+    points: int = 1
+
+    def part(self, points: int) -> Job:
+        """The same with fewer points, and as much less demand."""
+        share = points / self.points
+        demand = Demand(self.demand.qpu_seconds * share, self.demand.cpu_seconds * share)
+        return replace(self, points=points, demand=demand)
 
 
 @dataclass(frozen=True, slots=True)

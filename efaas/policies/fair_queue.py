@@ -125,9 +125,13 @@ class FairQueue:
             allowed = self._settings.max_overtakes - line.overtakes()
             if allowed <= 0 or now - oldest.since > self._settings.max_wait_seconds:
                 return self._round(line, place, oldest.job, 1, now)
-            head = self._in_slot(line, place, now) or self._next(line, place, now)
+            head = self._in_slot(line, place, now)
             if head is not None:
                 return self._round(line, place, head.job, min(limit, allowed), now)
+            following = self._next(line, place, now)
+            if following is not None:
+                entry, seconds = following
+                return self._round(line, place, entry.job, min(limit, allowed), now, seconds)
         if speculative and line.speculative and self._loops.held_until(place) is None:
             guess = self._least_ahead(line, line.speculative, place)
             return self._round(line, place, guess.job, limit, now)
@@ -169,7 +173,9 @@ class FairQueue:
             self._charge(job, resource)
             line.started(job)
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """Correct the charge by what the job really took."""
         self._now = now
         if place == CPU:
@@ -183,7 +189,7 @@ class FairQueue:
         self._present.discard(job.id)
         self._prediction.learn(job, resource, seconds)
         if before.is_counted and job.loop_id is not None:
-            is_used_up = self._loops.finished(job.loop_id, place, seconds, now)
+            is_used_up = self._loops.ended(job.loop_id, place, seconds, now, goes_on=goes_on)
             if is_used_up and self._lines[place].oldest() is not None:
                 self._loops.give_back(job.loop_id, place)
 
@@ -206,25 +212,34 @@ class FairQueue:
                     return line.head(line.loops[loop_id])
         return None
 
-    def _next(self, line: WaitingLine, place: str, now: float) -> Waiting | None:
-        """Whoever is least ahead, unless that would not be over when a loop comes back."""
+    def _next(self, line: WaitingLine, place: str, now: float) -> tuple[Waiting, float] | None:
+        """Whoever is least ahead, unless that would not be over when a loop comes back.
+
+        Returns:
+            The job, of which one point at least goes now, and for how long a round with it may
+            take; None to keep the place free.
+        """
+        most = self._settings.max_round_seconds
         thinking = self._loops.thinking(place, now) if self._can_hold else None
         if thinking is None:
-            return self._least_ahead(line, line.committed, place)
+            return self._least_ahead(line, line.committed, place), most
         loop_id, pace = thinking
         gap = max(pace.expected_at() - now, 0.0)
         first: Waiting | None = None
         for count, entry in enumerate(self._by_lead(line, place), 1):
-            seconds = self._prediction.seconds(entry.job, QPU_SECONDS)
-            if seconds <= gap:
-                return entry
+            if self._point_seconds(entry.job) <= gap:
+                return entry, min(gap, most)
             first = first or entry
             if count == _HEADS:
                 break
         if first is None:
             return None
-        wait = max(self._prediction.seconds(first.job, QPU_SECONDS) - gap, 0.0)
-        return None if self._loops.hold(place, loop_id, pace, wait, now) else first
+        wait = max(self._point_seconds(first.job) - gap, 0.0)
+        return None if self._loops.hold(place, loop_id, pace, wait, now) else (first, most)
+
+    def _point_seconds(self, job: Job) -> float:
+        """The least that has to go before another job can."""
+        return self._prediction.seconds(job, QPU_SECONDS) / job.points
 
     def _least_ahead(
         self, line: WaitingLine, waiting: dict[str, dict[int, list[int]]], place: str
@@ -256,8 +271,20 @@ class FairQueue:
 
     # Rounds.
 
-    def _round(self, line: WaitingLine, place: str, job: Job, limit: int, now: float) -> list[Job]:
-        """The job, and others of its loop or session and class that fit into a round."""
+    def _round(
+        self,
+        line: WaitingLine,
+        place: str,
+        job: Job,
+        limit: int,
+        now: float,
+        seconds: float | None = None,
+    ) -> list[Job]:
+        """The job, and others of its loop or session and class that fit into a round.
+
+        Nobody's loop waits behind a long round of others: where one holds a slot, a round takes
+        ``seconds`` at most, and a job of several points is cut. A loop's own steps stay whole.
+        """
         loop_id = job.loop_id
         is_of_loop = loop_id is not None and not job.speculative
         ids: list[int] | None = None
@@ -269,22 +296,34 @@ class FairQueue:
                 ids = by_tenant[job.tenant][job.session_id]
         if is_of_loop and loop_id is not None:
             self._loops.give(loop_id, place, now)
-        taken = [job]
         self._remove(job)
-        if ids:
-            resource = CPU_SECONDS if place == CPU else QPU_SECONDS
-            # Nobody's loop waits behind a long round of others; a loop's own steps stay whole.
-            is_cut = self._loops.any_at(place) and not self._loops.holds(loop_id, place)
-            left = self._settings.max_round_seconds if is_cut else math.inf
-            left -= self._prediction.seconds(job, resource)
-            while ids and len(taken) < limit:
-                further = line.head(ids).job
-                left -= self._prediction.seconds(further, resource)
-                if left < 0.0:
-                    break
-                taken.append(further)
+        is_cut = self._loops.any_at(place) and not self._loops.holds(loop_id, place)
+        if not ids and not (is_cut and job.points > 1):
+            return [job]
+        resource = CPU_SECONDS if place == CPU else QPU_SECONDS
+        left = math.inf
+        if is_cut:
+            left = self._settings.max_round_seconds if seconds is None else seconds
+        taken: list[Job] = []
+        further = job
+        while True:
+            predicted = self._prediction.seconds(further, resource)
+            if predicted > left and further.points > 1 and not further.speculative:
+                points = int(further.points * left / predicted)
+                if points or not taken:
+                    taken.append(further.part(max(points, 1)))
+                    if taken[1:]:
+                        self._remove(further)
+                return taken
+            if predicted > left and taken:
+                return taken
+            taken.append(further)
+            if taken[1:]:
                 self._remove(further)
-        return taken
+            left -= predicted
+            if not ids or len(taken) >= limit:
+                return taken
+            further = line.head(ids).job
 
     # The books.
 

@@ -52,13 +52,24 @@ class LoopSlots:
         if pace is not None:
             pace.withdrawn(now)
 
-    def finished(self, loop_id: str, place: str, seconds: float, now: float) -> bool:
-        """One of its jobs has ended; whether it has used up a slot that it holds there."""
+    def ended(self, loop_id: str, place: str, seconds: float, now: float, *, goes_on: bool) -> bool:
+        """An attempt of one of its jobs has; whether it has used up a slot that it holds there.
+
+        Args:
+            loop_id: The loop.
+            place: Where.
+            seconds: The service that it got.
+            now: The present instant.
+            goes_on: Whether the same job comes again: the loop has seen no result.
+        """
         pace = self._paces.get(loop_id)
         if pace is None:
             return False
         pace.served(seconds)
-        pace.finished(now)
+        if goes_on:
+            pace.withdrawn(now)
+        else:
+            pace.finished(now)
         return pace.slot_seconds > self._settings.slot_seconds and self.holds(loop_id, place)
 
     def forget(self, loop_id: str) -> None:

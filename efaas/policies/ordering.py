@@ -31,6 +31,9 @@ class Ordering(Protocol):
     def take(self, place: str, limit: int, now: float, *, speculative: bool = True) -> list[Job]:
         """Remove and return the jobs that go next at ``place``: at most ``limit``, one class.
 
+        A committed job of several points may be returned with fewer: the rest will be added again
+        when those have ended.
+
         Args:
             place: Where there is a free slot.
             limit: Most jobs.
@@ -55,8 +58,19 @@ class Ordering(Protocol):
         """An attempt begins with these jobs, those that ride along included."""
         ...
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
-        """A job's attempt has ended, well or not, after that much service."""
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
+        """A job's attempt has ended, well or not, after that much service.
+
+        Args:
+            job: The job, with as many points as went.
+            place: Where it ran.
+            usage: The service.
+            now: The present instant.
+            goes_on: Whether it is added again at once, because of points that are left or because
+                a round failed as a whole.
+        """
         ...
 
     def forget(self, loop_id: str) -> None:
@@ -102,7 +116,9 @@ class FirstComeFirstServed:
     def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
         """Nothing is counted."""
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """Nothing is counted."""
 
     def forget(self, loop_id: str) -> None:

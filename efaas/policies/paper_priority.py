@@ -96,7 +96,9 @@ class PaperPriority:
     def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
         """Nothing is counted."""
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """The loop has had its last shot now."""
         if job.loop_id is not None:
             self._last_shot_at[job.loop_id] = now

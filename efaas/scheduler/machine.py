@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from efaas.errors import InvariantError
-from efaas.model.job import Usage
+from efaas.model.job import Demand, Usage
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
 from efaas.policies.placement import BackendLoad, Explanation, LeastLoaded, Placement, scores
 from efaas.policies.repinning import RepinSettings, Verdict, verdict
@@ -80,6 +80,10 @@ class _Traffic:
         self.job_seconds += change * job.demand.qpu_seconds
         if not self.jobs:
             self.job_seconds = 0.0
+
+    def recount(self, before: Job, now: Job) -> None:
+        self.count(before, -1)
+        self.count(now, 1)
 
     def count_loop(self, seconds: float, change: int) -> None:
         self.loops += change
@@ -158,6 +162,7 @@ class Scheduler:
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
+        self._rests: dict[int, Job] = {}  # of a running job that was cut: its other points
         self._riders: dict[int, list[int]] = {}  # of a queued job: who would share its round
         self._undelivered: set[int] = set()
         self._traffic = {place: _Traffic() for place in self._places}
@@ -249,6 +254,7 @@ class Scheduler:
         _require(running.isdisjoint(self._queued), "a running job waits in the queue")
         _require(len(self._ordering) == len(self._queued), "queue and books differ in length")
         _require(set(self._riders) <= set(self._queued), "riders wait for a job that has gone")
+        _require(set(self._rests) <= running, "the rest of a job waits that does not run")
         _require(self._alone <= running | set(self._queued), "a finished job is remembered")
         for place, traffic in self._traffic.items():
             jobs = sum(job.places == (place,) for job in self._queued.values())
@@ -320,11 +326,18 @@ class Scheduler:
         for job_id, job in attempt.jobs.items():
             del self._attempt_of[job_id]
             traffic.count(job, -1)
-            self._ordering.ended(job, place, event.usage.get(job_id, _NO_USAGE), self._now)
-            if job_id in failed and retry and job_id not in attempt.cancelled:
-                self._alone.add(job_id)
-                self._enqueue(job)
-                touched.update(dict.fromkeys(job.places))
+            left = self._rests.pop(job_id, None) if self._rests else None
+            if job_id in failed:
+                left = (job if left is None else _joined(job, left)) if retry else None
+            if job_id in attempt.cancelled:
+                left = None
+            usage = event.usage.get(job_id, _NO_USAGE)
+            self._ordering.ended(job, place, usage, self._now, goes_on=left is not None)
+            if left is not None:
+                if job_id in failed:
+                    self._alone.add(job_id)
+                self._enqueue(left)
+                touched.update(dict.fromkeys(left.places))
                 continue
             self._alone.discard(job_id)
             if job_id not in attempt.cancelled:
@@ -493,7 +506,12 @@ class Scheduler:
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         for job in jobs:
-            self._crowd(self._queued.pop(job.id), -1)
+            queued = self._queued.pop(job.id)
+            self._crowd(queued, -1)
+            if job.points < queued.points:
+                self._rests[job.id] = queued.part(queued.points - job.points)
+                if len(job.places) == 1:
+                    self._traffic[place].recount(queued, job)
         if self._riders:
             riders = self._riders_of(jobs, place)
             for rider in riders:
@@ -501,7 +519,11 @@ class Scheduler:
                 self._crowd(self._queued.pop(rider.id), -1)
             jobs = jobs + riders
         self._ordering.started(jobs, place, self._now)
-        return self._begun(place, jobs)
+        dispatch = self._begun(place, jobs)
+        if self._rests:
+            cut = {job.id: job.points for job in jobs if job.id in self._rests}
+            return replace(dispatch, cut=cut) if cut else dispatch
+        return dispatch
 
     def _begun(self, place: str, jobs: list[Job]) -> Dispatch:
         """Put an attempt into the books that has left the queue."""
@@ -515,6 +537,15 @@ class Scheduler:
             if len(job.places) > 1:  # otherwise it was counted when it came
                 traffic.count(job, 1)
         return Dispatch(attempt_id, place, tuple([job.id for job in jobs]))
+
+
+def _joined(job: Job, rest: Job) -> Job:
+    """A job whose first points failed, whole again."""
+    demand = Demand(
+        job.demand.qpu_seconds + rest.demand.qpu_seconds,
+        job.demand.cpu_seconds + rest.demand.cpu_seconds,
+    )
+    return replace(job, points=job.points + rest.points, demand=demand)
 
 
 def _require(holds: bool, claim: str) -> None:
