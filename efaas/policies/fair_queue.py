@@ -234,8 +234,10 @@ class FairQueue:
                 break
         if first is None:
             return None
-        wait = max(self._point_seconds(first.job) - gap, 0.0)
-        return None if self._loops.hold(place, loop_id, pace, wait, now) else (first, most)
+        least = self._point_seconds(first.job)  # no more: the loop may come at any time
+        if self._loops.hold(place, loop_id, pace, max(least - gap, 0.0), now):
+            return None
+        return first, min(least, most)
 
     def _point_seconds(self, job: Job) -> float:
         """The least that has to go before another job can."""
