@@ -279,4 +279,6 @@ def test_points_of_a_cut_job_can_be_cancelled() -> None:
         futures = energy.submit_many(points)
         for future in futures[1::2]:
             future.cancel()
-        assert all(future.cancelled() or future.result() == pytest.approx(1.0) for future in futures)
+        assert all(
+            future.cancelled() or future.result() == pytest.approx(1.0) for future in futures
+        )
