@@ -26,6 +26,7 @@ from efaas.future import QuantumFuture
 from efaas.loops import Loops
 from efaas.objective import Objective
 from efaas.observe import Recorder
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS, PlacementWeights
 from efaas.policies.repinning import RepinSettings
@@ -39,7 +40,6 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
-    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -104,6 +104,7 @@ class EFScheduler:
         if fairness is not None and ordering != "fair":
             raise InputError(f"fairness is for ordering='fair'; {ordering!r} has no use for it")
         place = _chosen("placement", placement, PLACEMENTS)
+        _check_type("fairness", fairness, FairSettings)
         _check_type("weights", weights, PlacementWeights)
         _check_type("repinning", repinning, RepinSettings)
         self._backends, self._owned = _resolved(backends)
@@ -275,6 +276,8 @@ class EFSession:
             isinstance(weight, int | float) and 0 < weight < float("inf")
         ):
             raise InputError(f"weight must be positive and finite, got {weight!r}")
+        if not isinstance(tenant, str) or not tenant:
+            raise InputError(f"tenant must be a name, got {tenant!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
         self.seed = secrets.randbits(64) if seed is None else int(seed)

@@ -393,11 +393,11 @@ class SchedulerMachine(RuleBasedStateMachine):
                 assert self.loop_places.setdefault(new.loop_id, pin) == pin
                 self.placed[new.id] = pin
 
-    @rule(loop=st.sampled_from(["x", "y"]), shift=st.sampled_from([0.0, -0.3, -30.0, None]))
-    def recalibrate(self, loop: str, shift: float | None) -> None:
+    @precondition(lambda self: {"x", "y"} & set(self.loop_places))
+    @rule(data=st.data(), shift=st.sampled_from([0.0, -0.3, -30.0, None]))
+    def recalibrate(self, data: st.DataObject, shift: float | None) -> None:
         """A loop's backend has a new calibration, or has failed it (None): it may move."""
-        if loop not in self.loop_places:
-            return
+        loop = data.draw(st.sampled_from(sorted({"x", "y"} & set(self.loop_places))))
         here = self.loop_places[loop]
         there = "b" if here == "a" else "a"
         before = CircuitProfile(here, 2, 1, 1, (0, 1), 1.0, True, ln_gates=-0.1)
@@ -410,6 +410,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         if shift in (0.0, None):
             assert self.loop_places[loop] == (here if shift == 0.0 else there)
 
+    @precondition(lambda self: self.last_id > 6)
     @rule(loop=st.sampled_from(["x", "y", "x on a", "y on a"]))
     def close(self, loop: str) -> None:
         """A loop submits nothing more; one of its name that comes later is a new one."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from efaas.errors import InputError
 
 __all__ = [
     "CPU",
@@ -37,6 +40,9 @@ class Demand:
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
 
+    def __post_init__(self) -> None:
+        _check_seconds("a demand", self.qpu_seconds, self.cpu_seconds)
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -44,6 +50,17 @@ class Usage:
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        _check_seconds("a usage", self.qpu_seconds, self.cpu_seconds)
+
+
+def _check_seconds(what: str, qpu: float, cpu: float) -> None:
+    """One NaN would make every share that is computed from it NaN, and every comparison false."""
+    if not (0.0 <= qpu < math.inf and 0.0 <= cpu < math.inf):
+        raise InputError(
+            f"{what} is finite seconds of 0 or more, got {qpu!r} of the QPU and {cpu!r} of the CPU"
+        )
 
 
 @dataclass(frozen=True, slots=True)

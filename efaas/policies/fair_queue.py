@@ -38,7 +38,7 @@ class _Charge:
 
     tenant: float
     session: float
-    is_counted: bool  # among its loop's unfinished ones
+    is_present: bool  # it did not start as a guess
 
 
 class FairQueue:
@@ -183,12 +183,18 @@ class FairQueue:
         else:
             resource, seconds = QPU_SECONDS, usage.qpu_seconds
         before = self._charged.pop(job.id)
-        self._tenants.end_and_leave(job.tenant, resource, seconds, begun=before.tenant)
         sessions = self._sessions[job.tenant]
-        sessions.end_and_leave(job.session_id, resource, seconds, begun=before.session)
+        if before.is_present:
+            self._tenants.end_and_leave(job.tenant, resource, seconds, begun=before.tenant)
+            sessions.end_and_leave(job.session_id, resource, seconds, begun=before.session)
+        else:
+            self._tenants.end(job.tenant, resource, seconds, begun=before.tenant)
+            sessions.end(job.session_id, resource, seconds, begun=before.session)
+            self._tenants.leave_aside(job.tenant)
+            sessions.leave_aside(job.session_id)
         self._present.discard(job.id)
         self._prediction.learn(job, resource, seconds)
-        if before.is_counted and job.loop_id is not None:
+        if before.is_present and job.loop_id is not None:
             is_used_up = self._loops.ended(job.loop_id, place, seconds, now, goes_on=goes_on)
             if is_used_up and self._lines[place].oldest() is not None:
                 self._loops.give_back(job.loop_id, place)
@@ -343,24 +349,32 @@ class FairQueue:
     def _come(self, job: Job) -> None:
         resource = CPU_SECONDS if job.places[0] == CPU else QPU_SECONDS
         self._present.add(job.id)
-        self._tenants.arrive(job.tenant, resource, weight=job.weight)
         sessions = self._sessions.get(job.tenant)
         if sessions is None:
             sessions = self._sessions[job.tenant] = self._shares()
-        sessions.arrive(job.session_id, resource)
+        if job.speculative:  # no committed job's turn depends on guesses that wait
+            self._tenants.arrive_aside(job.tenant, resource, weight=job.weight)
+            sessions.arrive_aside(job.session_id, resource)
+        else:
+            self._tenants.arrive(job.tenant, resource, weight=job.weight)
+            sessions.arrive(job.session_id, resource)
 
     def _left(self, job: Job) -> None:
         resource = CPU_SECONDS if job.places[0] == CPU else QPU_SECONDS
         self._present.discard(job.id)
-        self._tenants.leave(job.tenant, resource)
-        self._sessions[job.tenant].leave(job.session_id, resource)
+        if job.speculative:
+            self._tenants.leave_aside(job.tenant)
+            self._sessions[job.tenant].leave_aside(job.session_id)
+        else:
+            self._tenants.leave(job.tenant, resource)
+            self._sessions[job.tenant].leave(job.session_id, resource)
 
     def _charge(self, job: Job, resource: int) -> None:
         seconds = self._prediction.seconds(job, resource)
         self._charged[job.id] = _Charge(
             self._tenants.begin(job.tenant, resource, seconds),
             self._sessions[job.tenant].begin(job.session_id, resource, seconds),
-            job.loop_id is not None and not job.speculative,
+            not job.speculative,
         )
 
     def _shares(self) -> FairShares[Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from efaas.errors import InputError
 
@@ -39,8 +39,15 @@ class FairSettings:
     most_lead_seconds: float = 60.0
 
     def __post_init__(self) -> None:
+        if isinstance(self.max_overtakes, bool) or not isinstance(self.max_overtakes, int):
+            raise InputError(f"max_overtakes must be a whole number, got {self.max_overtakes!r}")
         if self.max_overtakes < 1:
             raise InputError(f"max_overtakes must be at least 1, got {self.max_overtakes}")
+        for entry in fields(self):
+            if not isinstance(getattr(self, entry.name), int | float):
+                raise InputError(
+                    f"{entry.name} must be a number, got {getattr(self, entry.name)!r}"
+                )
         for name in ("max_wait_seconds", "loop_idle_seconds", "slot_seconds", "max_utilisation"):
             if not getattr(self, name) > 0:
                 raise InputError(f"{name} must be positive, got {getattr(self, name)!r}")

@@ -30,6 +30,7 @@ class _Claim:
     """What runs of a claimant, in seconds of the whole resource, and its jobs that wait or run."""
 
     weight: float
+    guests: int = 0  # jobs that do not make it present
     predicted: list[float] = field(default_factory=lambda: [0.0, 0.0])
     present: list[int] = field(default_factory=lambda: [0, 0])
     is_listed: list[bool] = field(default_factory=lambda: [False, False])
@@ -81,9 +82,7 @@ class FairShares(Generic[K]):
         """One more job of the claimant waits for the resource."""
         claim = self._claims.get(key)
         if claim is None:
-            claim = self._claims[key] = _Claim(weight)
-            for finish in self._finish:
-                finish[key] = 0.0
+            claim = self._new(key)
         claim.weight = weight
         if not claim.present[resource]:
             self._present[resource] += 1
@@ -97,6 +96,23 @@ class FairShares(Generic[K]):
                 noted = (finish[key], self._last_noted, key, claim)
                 heapq.heappush(self._served[resource], noted)
         claim.present[resource] += 1
+
+    def arrive_aside(self, key: K, resource: int, *, weight: float = 1.0) -> None:
+        """As ``arrive``, but it does not make the claimant present: the clock goes on without it.
+
+        It is charged for what it gets all the same. To be followed by ``leave_aside``.
+        """
+        claim = self._claims.get(key)
+        if claim is None:
+            claim = self._new(key)
+        claim.weight = weight
+        claim.guests += 1
+        finish = self._finish[resource]
+        finish[key] = max(finish[key], self._clock(resource))
+
+    def leave_aside(self, key: K) -> None:
+        """What came by ``arrive_aside`` has ended, or waits no more."""
+        self._claims[key].guests -= 1
 
     def leave(self, key: K, resource: int) -> None:
         """One of its jobs has ended, or waits no more."""
@@ -183,6 +199,12 @@ class FairShares(Generic[K]):
         """Claimants that are remembered."""
         return len(self._claims)
 
+    def _new(self, key: K) -> _Claim:
+        claim = self._claims[key] = _Claim(1.0)
+        for finish in self._finish:
+            finish[key] = 0.0
+        return claim
+
     def _move(self, key: K, resource: int, weighted_seconds: float) -> float:
         finish = self._finish[resource]
         before = finish[key]
@@ -205,7 +227,7 @@ class FairShares(Generic[K]):
         """Drop the absent who are ahead nowhere: they would come back as newcomers."""
         for key, claim in list(self._claims.items()):
             is_ahead = any(self._finish[r][key] > self._clocks[r] for r in _RESOURCES)
-            if not is_ahead and not any(claim.present):
+            if not is_ahead and not claim.guests and not any(claim.present):
                 del self._claims[key]
                 for finish in self._finish:
                     del finish[key]

@@ -8,6 +8,7 @@ It is strict: a batch job waits as long as loops keep the device busy, or its ``
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ class PaperPriority:
         """
         if not validity_seconds > 0:
             raise InputError(f"validity_seconds must be positive, got {validity_seconds!r}")
+        for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"{name} must be finite, 0 or more, got {value!r}")
         self._alpha, self._beta, self._gamma = alpha, beta, gamma
         self._validity_seconds = validity_seconds
         self._waiting: dict[int, tuple[Job, float]] = {}
