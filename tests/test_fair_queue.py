@@ -490,7 +490,7 @@ def test_guesses_that_wait_change_no_turn_of_a_committed_job(
             ] = index
             made = [
                 simulation.submit(who, 1.0, session=ord(who), speculative=True)
-                for who in ("a", "b", "guesser")[: guesses if with_guesses else 0]
+                for who in ("a", "b", "g")[: guesses if with_guesses else 0]
             ]
             # The place was given to the committed job, or was busy: none of these has begun.
             simulation.perform(Cancelled(tuple(made)))
@@ -720,3 +720,10 @@ def test_several_loops_that_think_hold_a_place_no_longer_than_one() -> None:
     busy = sorted((it.start, it.end) for it in simulation.ran if it.start > 21.0)
     gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(busy)]
     assert max(gaps) <= 2.0 + 1e-9
+
+
+def test_jobs_of_a_loop_that_was_closed_still_run() -> None:
+    queue = FairQueue(("qpu",))
+    queue.add(Job(1, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), 0.0)
+    queue.forget("vqe")
+    assert [job.id for job in queue.take("qpu", 1, 1.0)] == [1]

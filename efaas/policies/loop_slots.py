@@ -99,8 +99,8 @@ class LoopSlots:
 
     def give(self, loop_id: str, place: str, now: float) -> None:
         """Let an active loop keep the device between its jobs, if there is room."""
-        pace = self._paces[loop_id]
-        if not pace.is_active(now, self._settings.loop_idle_seconds):
+        pace = self._paces.get(loop_id)  # none if it was closed while a job of it waited
+        if pace is None or not pace.is_active(now, self._settings.loop_idle_seconds):
             return
         slots = self._slots.get(place, _NONE)
         if loop_id in slots:
