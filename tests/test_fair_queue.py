@@ -12,6 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import efaas
 from efaas.errors import InputError
 from efaas.model.job import CPU, Demand, Job, Usage
 from efaas.policies.fair_queue import FairQueue
@@ -727,3 +728,8 @@ def test_jobs_of_a_loop_that_was_closed_still_run() -> None:
     queue.add(Job(1, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), 0.0)
     queue.forget("vqe")
     assert [job.id for job in queue.take("qpu", 1, 1.0)] == [1]
+
+
+def test_fairness_that_is_no_settings_is_refused() -> None:
+    with pytest.raises(InputError, match="fairness must be a FairSettings or None"):
+        efaas.EFScheduler("aer", fairness={"max_wait_seconds": 10.0})  # type: ignore[arg-type]
