@@ -19,6 +19,8 @@ __all__ = [
     "Usage",
 ]
 
+_INFINITE = math.inf
+
 CPU = "cpu"
 """The place where classical steps run; every other place is a backend's name."""
 
@@ -41,7 +43,8 @@ class Demand:
     cpu_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_seconds("a demand", self.qpu_seconds, self.cpu_seconds)
+        if not (0.0 <= self.qpu_seconds < _INFINITE and 0.0 <= self.cpu_seconds < _INFINITE):
+            raise _no_seconds("a demand", self.qpu_seconds, self.cpu_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,15 @@ class Usage:
     cpu_seconds: float = 0.0
 
     def __post_init__(self) -> None:
-        _check_seconds("a usage", self.qpu_seconds, self.cpu_seconds)
+        if not (0.0 <= self.qpu_seconds < _INFINITE and 0.0 <= self.cpu_seconds < _INFINITE):
+            raise _no_seconds("a usage", self.qpu_seconds, self.cpu_seconds)
 
 
-def _check_seconds(what: str, qpu: float, cpu: float) -> None:
+def _no_seconds(what: str, qpu: float, cpu: float) -> InputError:
     """One NaN would make every share that is computed from it NaN, and every comparison false."""
-    if not (0.0 <= qpu < math.inf and 0.0 <= cpu < math.inf):
-        raise InputError(
-            f"{what} is finite seconds of 0 or more, got {qpu!r} of the QPU and {cpu!r} of the CPU"
-        )
+    return InputError(
+        f"{what} is finite seconds of 0 or more, got {qpu!r} of the QPU and {cpu!r} of the CPU"
+    )
 
 
 @dataclass(frozen=True, slots=True)
