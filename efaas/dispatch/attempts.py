@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -71,6 +72,9 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
+        seconds = outcome.usage.qpu_seconds + outcome.usage.cpu_seconds
+        if not 0.0 <= seconds < math.inf:
+            raise RuntimeError(f"the backend gave {outcome.usage}: expected finite seconds")
         ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
         ticket.calibration_id = outcome.calibration_id
         return Values(values)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from enum import StrEnum
+
+from efaas.errors import InputError
 
 __all__ = [
     "CPU",
@@ -32,10 +35,21 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Predicted service of a job, in seconds of each resource."""
+    """Predicted service of a job, in seconds of each resource.
+
+    Raises:
+        InputError: A prediction is negative, infinite or NaN.
+    """
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.qpu_seconds < math.inf and 0.0 <= self.cpu_seconds < math.inf):
+            raise InputError(
+                f"expected a demand of finite seconds, 0 or more, got qpu_seconds="
+                f"{self.qpu_seconds!r} and cpu_seconds={self.cpu_seconds!r}"
+            )
 
 
 @dataclass(frozen=True, slots=True)
