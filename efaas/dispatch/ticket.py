@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from efaas.model.job import AttemptRecord, JobSnapshot, JobState, Timeline, Usage
+from efaas.model.job import CPU, AttemptRecord, JobSnapshot, JobState, Timeline, Usage
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation
@@ -73,6 +73,13 @@ class Ticket:
         self.usage = Usage()
         self.error: BaseException | None = None
         self._attempts: tuple[AttemptRecord, ...] = ()
+
+    @property
+    def origin(self) -> tuple[str, str | None] | None:
+        """The backend and the calibration id of its result, once there is one."""
+        if self.state is not JobState.DONE or self.where is None or self.where == CPU:
+            return None
+        return self.where, self.calibration_id
 
     def claim(self) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped."""
