@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -30,6 +30,10 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py
 	$(BIN)/python benchmarks/speculation_rounds.py
+
+figures: $(VENV)/.installed-dev
+	for figure in drift layout_gains placement rounds sentinel shares; do \
+	  $(BIN)/python docs/figures/$$figure.py || exit 1; done
 
 clean:
 	rm -rf $(VENV)

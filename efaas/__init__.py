@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
+    from efaas.policies.sentinel import Sentinel
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PlacementWeights",
     "QuantumFuture",
     "RepinSettings",
+    "Sentinel",
     "Speculation",
     "SpeculationReport",
     "__version__",
@@ -57,6 +59,7 @@ _HOMES = {
     "PlacementWeights": "efaas.policies.placement",
     "QuantumFuture": "efaas.future",
     "RepinSettings": "efaas.policies.repinning",
+    "Sentinel": "efaas.policies.sentinel",
     "Speculation": "efaas.optimize",
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",

@@ -128,7 +128,9 @@ class SessionScope:
             futures = [ticket.futures for ticket in tickets]
             guesses: list[Guess] = []
             for request, after in guessed:
-                below = Branch(branch if after is None else after.branch)
+                # One that came before may have been rolled back just now: its loop has moved.
+                above = branch if after is None or not after.branch.is_alive else after.branch
+                below = Branch(above)
                 ticket = self._evaluation(below, request, rides_with=tickets[0].job.id)
                 tickets.append(ticket)
                 guesses.append(Guess(self, below, ticket))
@@ -158,6 +160,11 @@ class SessionScope:
             refused = QuantumFuture(self)
             refused.set_exception(error)
             return refused
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether what this thread submits now hangs on a guess."""
+        return current_branch(self.root).is_speculative
 
     def register(self, future: QuantumFuture[Any], branch: Branch) -> None:
         """Count a derived future as unfinished work of the session."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from efaas.model.job import AttemptRecord, JobSnapshot, JobState, Timeline, Usage
+from efaas.model.job import CPU, AttemptRecord, JobSnapshot, JobState, Timeline, Usage
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
@@ -86,6 +86,13 @@ class Ticket:
         self._span: tuple[int, int] | None = None  # the points of this attempt, if not all
         self.error: BaseException | None = None
         self._attempts: tuple[_Attempt, ...] = ()
+
+    @property
+    def origin(self) -> tuple[str, str | None] | None:
+        """The backend and the calibration id of its result, once there is one."""
+        if self.state is not JobState.DONE or self.where is None or self.where == CPU:
+            return None
+        return self.where, self.calibration_id
 
     def claim(self, *, is_cut: bool = False) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped.

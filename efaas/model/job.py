@@ -37,7 +37,11 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Predicted service of a job, in seconds of each resource."""
+    """Predicted service of a job, in seconds of each resource.
+
+    Raises:
+        InputError: A prediction is negative, infinite or NaN.
+    """
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING
 from efaas.errors import InvariantError
 from efaas.model.job import Demand, Usage
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
-from efaas.policies.placement import BackendLoad, Explanation, LeastLoaded, Placement, scores
-from efaas.policies.repinning import RepinSettings, Verdict, verdict
 from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve, Wake
 from efaas.scheduler.events import (
     AttemptEnded,
@@ -30,12 +28,14 @@ from efaas.scheduler.events import (
     Submitted,
     Woken,
 )
+from efaas.scheduler.pins import Pins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from efaas.model.job import Job
-    from efaas.model.profile import CircuitProfile
+    from efaas.policies.placement import Explanation, Placement
+    from efaas.policies.repinning import RepinSettings, Verdict
 
 __all__ = ["Place", "Scheduler"]
 
@@ -66,33 +66,6 @@ class _Running:
 
 
 @dataclass(slots=True)
-class _Traffic:
-    """What runs at a place or waits for it alone, and the loops that are pinned to it."""
-
-    jobs: int = 0
-    job_seconds: float = 0.0
-    loops: int = 0
-    loop_seconds: float = 0.0
-
-    def count(self, job: Job, change: int) -> None:
-        self.jobs += change
-        # Sums of floats do not come back to 0 by themselves.
-        self.job_seconds += change * job.demand.qpu_seconds
-        if not self.jobs:
-            self.job_seconds = 0.0
-
-    def recount(self, before: Job, now: Job) -> None:
-        self.count(before, -1)
-        self.count(now, 1)
-
-    def count_loop(self, seconds: float, change: int) -> None:
-        self.loops += change
-        self.loop_seconds += change * seconds
-        if not self.loops:
-            self.loop_seconds = 0.0
-
-
-@dataclass(slots=True)
 class _Crowd:
     """The committed jobs that wait for a place: how many, and how many of each session."""
 
@@ -109,16 +82,6 @@ class _Crowd:
             del self.by_session[session_id]
         else:
             self.by_session[session_id] -= 1
-
-
-@dataclass(frozen=True, slots=True)
-class _Pinned:
-    """Where a loop is, and the predicted service of one of its evaluations there."""
-
-    place: str
-    seconds: float
-    explanation: Explanation
-    verdict: Verdict | None  # the last one, if it was ever reconsidered
 
 
 class Scheduler:
@@ -154,7 +117,6 @@ class Scheduler:
         """
         self._places = dict(places)
         self._ordering = FirstComeFirstServed() if ordering is None else ordering
-        self._placement = LeastLoaded() if placement is None else placement
         self._busy = dict.fromkeys(self._places, 0)
         self._queued: dict[int, Job] = {}
         self._crowds = {place: _Crowd() for place in self._places}
@@ -165,9 +127,8 @@ class Scheduler:
         self._rests: dict[int, Job] = {}  # of a running job that was cut: its other points
         self._riders: dict[int, list[int]] = {}  # of a queued job: who would share its round
         self._undelivered: set[int] = set()
-        self._traffic = {place: _Traffic() for place in self._places}
-        self._pins: dict[str, _Pinned] = {}
-        self._repinning = RepinSettings() if repinning is None else repinning
+        self._pins = Pins(self._places, placement=placement, repinning=repinning)
+        self._traffic = self._pins.traffic
         self._last_attempt_id = 0
         self._now = float("-inf")
 
@@ -191,12 +152,12 @@ class Scheduler:
             case Promoted():
                 return self._promoted(event)
             case LoopOpened():
-                place = self._pin(event.loop_id, event.places, event.profiles)
+                place = self._pins.pin(event.loop_id, event.places, event.profiles)
                 return [Pin(event.loop_id, place)]
             case LoopReconsidered():
-                return [Pin(event.loop_id, self._repin(event).backend)]
+                return [self._reconsidered(event)]
             case LoopClosed():
-                self._unpin(event.loop_id)
+                self._pins.unpin(event.loop_id)
                 self._ordering.forget(event.loop_id)
                 return []
             case Woken():
@@ -206,16 +167,15 @@ class Scheduler:
 
     def least_loaded(self, places: Sequence[str], count: int) -> list[str]:
         """At most ``count`` of the places, those with the fewest loops and jobs first."""
-        loads = sorted(self._loads(places, ()), key=lambda load: (load.loops, load.jobs))
-        return [load.name for load in loads[:count]]
+        return self._pins.least_loaded(places, count)
 
     def explanation(self, loop_id: str) -> Explanation:
         """Why a loop that is open is where it is."""
-        return self._pins[loop_id].explanation
+        return self._pins.explanation(loop_id)
 
     def verdict(self, loop_id: str) -> Verdict | None:
         """What was decided when an open loop was last reconsidered; None if it never was."""
-        return self._pins[loop_id].verdict
+        return self._pins.verdict(loop_id)
 
     def wait_of(self, job_id: int) -> str:
         """Why a job is not finished yet, in words; "" if nothing is known of it."""
@@ -259,7 +219,7 @@ class Scheduler:
         for place, traffic in self._traffic.items():
             jobs = sum(job.places == (place,) for job in self._queued.values())
             jobs += sum(len(a.jobs) for a in self._attempts.values() if a.place == place)
-            loops = sum(pinned.place == place for pinned in self._pins.values())
+            loops = self._pins.loops_at(place)
             counted = (traffic.jobs, traffic.loops)
             _require((jobs, loops) == counted, f"{place} has {jobs, loops}, booked are {counted}")
         for place, spec in self._places.items():
@@ -282,7 +242,7 @@ class Scheduler:
         for job in event.jobs:
             placed = job
             if job.loop_id is not None and len(job.places) > 1:
-                placed = replace(job, places=(self._pin(job.loop_id, job.places),))
+                placed = replace(job, places=(self._pins.pin(job.loop_id, job.places),))
             self._enqueue(placed)
             if event.is_alone:
                 self._alone.add(job.id)
@@ -361,72 +321,13 @@ class Scheduler:
         self._busy[attempt.place] += -1 if is_paused else 1
         return self._fill((attempt.place,))
 
-    def _pin(
-        self, loop_id: str, places: Sequence[str], profiles: Iterable[CircuitProfile] = ()
-    ) -> str:
-        """The loop's backend: the one it has, or else the one that the placement chooses."""
-        pinned = self._pins.get(loop_id)
-        if pinned is not None and pinned.place in places:
-            return pinned.place
-        self._unpin(loop_id)
-        loads = self._loads(places, profiles)
-        place = self._placement.choose(loads)
-        self._pin_to(loop_id, place, loads, self._placement.reason(loads, place))
-        return place
-
-    def _repin(self, event: LoopReconsidered) -> Verdict:
-        """Stay or move, as the verdict says; from a backend that failed, always move."""
-        loop_id = event.loop_id
-        before = self._pins[loop_id].place
-        self._unpin(loop_id)
-        loads = self._loads([profile.backend for profile in event.profiles], event.profiles)
-        if event.has_failed:
-            place = self._placement.choose(loads)
-            reason = f"{before} failed a job of it; {self._placement.reason(loads, place)}"
-            decided = Verdict("failed over", place, 0.0, reason)
-        else:
-            decided = verdict(event.before, loads, self._placement.weights, self._repinning)
-        reason = f"{decided.kind}: {decided.reason}"
-        self._pin_to(loop_id, decided.backend, loads, reason, decided)
-        if decided.backend != before:
+    def _reconsidered(self, event: LoopReconsidered) -> Pin:
+        before, place = self._pins.repin(event)
+        if place != before:
             jobs = [job for attempt in self._attempts.values() for job in attempt.jobs.values()]
-            if all(job.loop_id != loop_id for job in [*jobs, *self._queued.values()]):
-                self._ordering.forget(loop_id)  # nothing is kept free for it where it was
-        return decided
-
-    def _pin_to(
-        self,
-        loop_id: str,
-        place: str,
-        loads: Sequence[BackendLoad],
-        reason: str,
-        decided: Verdict | None = None,
-    ) -> None:
-        found = scores(loads, self._placement.weights)
-        ranked = tuple(sorted(found, key=lambda score: score.total_seconds))
-        load = next(load for load in loads if load.name == place)
-        seconds = load.profile.seconds if load.profile is not None else 0.0
-        explanation = Explanation(loop_id, place, reason, ranked)
-        self._pins[loop_id] = _Pinned(place, seconds, explanation, decided)
-        self._traffic[place].count_loop(seconds, 1)
-
-    def _unpin(self, loop_id: str) -> None:
-        pinned = self._pins.pop(loop_id, None)
-        if pinned is not None:
-            self._traffic[pinned.place].count_loop(pinned.seconds, -1)
-
-    def _loads(
-        self, places: Sequence[str], profiles: Iterable[CircuitProfile]
-    ) -> list[BackendLoad]:
-        profile_of = {profile.backend: profile for profile in profiles}
-        loads = []
-        for place in places:
-            traffic = self._traffic[place]
-            seconds = traffic.job_seconds + traffic.loop_seconds
-            loads.append(
-                BackendLoad(place, traffic.loops, traffic.jobs, seconds, profile_of.get(place))
-            )
-        return loads
+            if all(job.loop_id != event.loop_id for job in [*jobs, *self._queued.values()]):
+                self._ordering.forget(event.loop_id)  # nothing is kept free for it where it was
+        return Pin(event.loop_id, place)
 
     def _started_at_once(self, job: Job) -> Dispatch | None:
         """Start a job that nobody has to be asked about: its place is free, and nobody waits."""
