@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 import efaas
@@ -254,15 +254,34 @@ def test_splitting_into_sessions_gains_nothing() -> None:
     assert max(inside[s] for s in range(2, 10)) - min(inside[s] for s in range(2, 10)) <= 2.0
 
 
-@pytest.mark.parametrize("factor", [0.01, 100.0])
-def test_a_false_declaration_pays_for_one_job_at_the_most(factor: float) -> None:
+@settings(max_examples=60, deadline=None)
+@given(
+    factors=st.lists(st.sampled_from([0.0, 0.01, 0.5, 1.0, 3.0, 100.0]), min_size=1, max_size=4),
+    weights=st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=2, max_size=4),
+    quantum=st.sampled_from([0.25, 1.0, 4.0]),
+)
+@example(factors=[0.01], weights=[1.0, 1.0], quantum=1.0)
+@example(factors=[100.0], weights=[1.0, 1.0], quantum=1.0)
+def test_a_false_declaration_pays_for_one_job_at_the_most(
+    factors: list[float], weights: list[float], quantum: float
+) -> None:
+    """The first tenant's service is its share, and one job, whatever it declares in turn.
+
+    All are backlogged, and the share is by weight. A job of another tenant's may be under way when
+    the time is up, which is not counted.
+    """
     simulation = Simulation()
-    for _ in range(300):
-        simulation.submit("liar", 1.0, declared=factor, session=1)
-        simulation.submit("honest", 1.0, session=2)
-    simulation.run(until=200.0)
-    service = simulation.service(lambda job: job.tenant)
-    assert service["liar"] <= service["honest"] + 2.0
+    for index in range(120):
+        for session, weight in enumerate(weights):
+            is_liar = session == 0
+            seconds = quantum if is_liar else 1.0
+            declared = factors[index % len(factors)] * quantum if is_liar else seconds
+            simulation.submit(
+                f"tenant {session}", seconds, declared=declared, session=session, weight=weight
+            )
+    simulation.run(until=60.0)
+    share = 60.0 * weights[0] / sum(weights)
+    assert simulation.service(lambda job: job.tenant)["tenant 0"] <= share + quantum + 1e-9
 
 
 def test_an_idle_tenant_banks_nothing_and_a_newcomer_is_served_at_once() -> None:
