@@ -1,0 +1,120 @@
+"""A loop as it was once run: its steps, to be played again under any policy.
+
+A trace file is JSON lines. The first line is the head; each further line is a step, one job of the
+optimizer: what it took to compute it, how many evaluations it holds, how good the point is that
+the optimizer held after it, and what had been guessed while the step before it ran.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from efaas.errors import InputError
+
+__all__ = ["LoopTrace", "TraceStep", "read_traces", "write_traces"]
+
+_FORMAT = "efaas-loop-trace"
+_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceStep:
+    """One job of a loop.
+
+    Attributes:
+        evaluations: Points in it; at least 1.
+        gap: How far the optimizer's present point was from the best, after this step: 0 at the
+            best reachable energy, 1 at that of the maximally mixed state. None where unknown.
+        guess: What had been guessed while the step before was running: "hit" if it was this step,
+            "miss" if it was another one, "none" if nothing was worth a guess.
+        think_seconds: The classical step before it, as measured; None to draw it of the scenario.
+        service_seconds: Service of its job, as measured; None to draw it of the scenario.
+    """
+
+    evaluations: int = 1
+    gap: float | None = None
+    guess: str = "none"
+    think_seconds: float | None = None
+    service_seconds: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.guess not in ("none", "hit", "miss"):
+            raise InputError(f"guess is 'none', 'hit' or 'miss'; got {self.guess!r}")
+        if not isinstance(self.evaluations, int) or self.evaluations < 1:
+            raise InputError(f"evaluations is a whole number, 1 or more; got {self.evaluations!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class LoopTrace:
+    """A loop's steps, in order.
+
+    Attributes:
+        name: What was optimized.
+        method: By which optimizer.
+        seed: Of the start and the noise.
+        num_qubits: Of the circuit.
+        steps: The jobs.
+    """
+
+    name: str
+    method: str
+    seed: int
+    num_qubits: int
+    steps: tuple[TraceStep, ...]
+
+    @property
+    def hit_rate(self) -> float:
+        """Hits over steps but the first: the share of classical steps that guessing hides."""
+        hits = sum(step.guess == "hit" for step in self.steps)
+        return hits / max(len(self.steps) - 1, 1)
+
+
+def write_traces(path: Path, traces: Iterable[LoopTrace]) -> None:
+    """Write loops to a file of JSON lines, one after the other."""
+    with path.open("w", encoding="utf-8") as file:
+        for trace in traces:
+            head = {each: getattr(trace, each) for each in ("name", "method", "seed", "num_qubits")}
+            file.write(json.dumps({"format": _FORMAT, "version": _VERSION} | head) + "\n")
+            file.writelines(json.dumps(_lean(step)) + "\n" for step in trace.steps)
+
+
+def read_traces(path: Path) -> Sequence[LoopTrace]:
+    """The loops of a file that ``write_traces`` wrote.
+
+    Raises:
+        InputError: The file is not of this form; the message names the line.
+    """
+    heads: list[dict[str, Any]] = []
+    steps: list[list[TraceStep]] = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+        if not line.strip():
+            continue
+        try:
+            record = json.loads(line)
+            if "format" in record:
+                if record.pop("format") != _FORMAT or record.pop("version") != _VERSION:
+                    raise InputError(f"expected {_FORMAT!r} of version {_VERSION}")
+                heads.append({"name": "", "method": "", "seed": 0, "num_qubits": 0} | record)
+                steps.append([])
+            elif not heads:
+                raise InputError(f"expected the head, {{'format': {_FORMAT!r}, ...}}, first")
+            else:
+                steps[-1].append(TraceStep(**record))
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise InputError(f"{path}, line {number}: {error}") from error
+    if not heads:
+        raise InputError(f"{path} holds no loop")
+    return [
+        LoopTrace(**head, steps=tuple(taken)) for head, taken in zip(heads, steps, strict=True)
+    ]
+
+
+_DEFAULTS = {each.name: each.default for each in fields(TraceStep)}
+
+
+def _lean(step: TraceStep) -> dict[str, Any]:
+    return {name: value for name, value in asdict(step).items() if value != _DEFAULTS[name]}
