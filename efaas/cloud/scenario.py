@@ -50,6 +50,7 @@ class Devices:
         count: How many.
         evaluation_seconds: Mean service of one evaluation; uniform within ``jitter_seconds``.
         jitter_seconds: Half of the uniform distribution's width.
+        points_per_job: Points that such an evaluation may hold at once; more take in proportion.
         one_qubit_error: Depolarising probability of a one-qubit gate, freshly calibrated.
         two_qubit_error: The same of a two-qubit gate.
         fidelity_spread: Standard deviation over the devices of ln of their error rates.
@@ -60,6 +61,7 @@ class Devices:
     count: int = 3  # [P]
     evaluation_seconds: float = 2.0  # [P] t_qpu
     jitter_seconds: float = 0.3  # [P]
+    points_per_job: int = 2  # [P] both points of a step of SPSA are one job
     one_qubit_error: float = 0.001  # [P]
     two_qubit_error: float = 0.01  # [P]
     fidelity_spread: float = 0.0  # [P] all alike
@@ -202,6 +204,7 @@ _POSITIVE = {
     "count",
     "valid_seconds",
     "evaluation_seconds",
+    "points_per_job",
     "horizon_seconds",
     "classical_nodes",
     "max_steps",

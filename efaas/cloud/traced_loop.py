@@ -78,5 +78,8 @@ class TracedLoop:
         self._port.think(think, partial(self._ask, number + 1))
 
     def _seconds(self, number: int) -> float:
-        recorded = self._steps[number].service_seconds
-        return self._port.service_seconds(number) if recorded is None else recorded
+        step = self._steps[number]
+        if step.service_seconds is not None:
+            return step.service_seconds
+        jobs = -(-step.evaluations // self._port.twin.scenario.devices.points_per_job)
+        return jobs * self._port.service_seconds(number)
