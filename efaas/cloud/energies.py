@@ -97,7 +97,7 @@ class Ansatz:
             state = _product(turns[layer, low:]) @ state @ _product(turns[layer, :low]).T
             if layer < self.reps:
                 state = (signs * state.reshape(-1)[sources]).reshape(state.shape)
-        return state.reshape(-1)
+        return np.asarray(state.reshape(-1))
 
     @property
     def _rotations(self) -> int:

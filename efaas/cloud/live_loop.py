@@ -119,7 +119,7 @@ class LiveLoop:
         speculation = Speculation(
             mode="exact" if guesses else "off",
             width=width,
-            depth=width,
+            depth=width - 1,
             extra_shots=price.extra_evaluations,
             predictor_share=price.predictor_share,
         )
@@ -152,6 +152,7 @@ class _TwinSource:
     """Answers an optimizer's asks by jobs of the twin: a job for what is asked for at once."""
 
     streams = True
+    prepares: int
 
     def __init__(self, loop: LiveLoop, port: LoopPort, baton: _Baton) -> None:
         scenario = port.twin.scenario
@@ -165,6 +166,8 @@ class _TwinSource:
         self._open = 0  # futures that were asked for and not used
         self._step = 0
         self._is_guessing = False
+        # Each is computed on a classical node while the device runs.
+        self.prepares = scenario.classical_nodes
         think = scenario.loops.think_seconds
         service = scenario.devices.evaluation_seconds
         self.guesses_in_a_gap = max(1, round(think / service))
@@ -222,7 +225,7 @@ class _TwinSource:
 
     def wait_for(self, future: _TwinFuture) -> None:
         """Let virtual time go on until it is there, and with the last one the optimizer thinks."""
-        if not self._open or future.is_used:
+        if not self._open or future.is_used or not self._baton.is_mine:
             return
         while not future.done():
             future.is_awaited = True
@@ -349,6 +352,11 @@ class _Baton:
         self._error: BaseException | None = None
         self._is_stopping = False
         self._thread: threading.Thread | None = None
+
+    @property
+    def is_mine(self) -> bool:
+        """Whether this is the optimizer's thread."""
+        return threading.current_thread() is self._thread
 
     def start(self, run: Callable[[], None]) -> None:
         """Run it until it waits."""

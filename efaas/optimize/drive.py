@@ -55,7 +55,13 @@ def drive(
     if start is not None and speculation.mode != "off":
         oracle = copied_by(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
-        predictor = Predictor(oracle, seed=speculation.seed, radius=radius, timer=timer)
+        predictor = Predictor(
+            oracle,
+            seed=speculation.seed,
+            radius=radius,
+            branches=source.prepares,
+            timer=timer,
+        )
     asked = RoundedObjective(
         source, speculation, predictor=predictor, limits=limits, shots=shots, timer=timer
     )

@@ -32,13 +32,16 @@ from efaas.optimize.surrogate import Belief
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.optimize.asks import Ask, AskKey, Oracle, Step
+    from efaas.optimize.asks import Answerer, Ask, AskKey, Oracle, Step
     from efaas.optimize.work_clock import Timer
 
-__all__ = ["CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
+__all__ = ["BRANCH", "CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
 
 CERTAIN = "certain"
 """The kind of guess that does not depend on values: three very different stories agree."""
+
+BRANCH = "branch"
+"""The kind of guess that was chosen when the pending value had arrived, among those prepared."""
 
 FREQUENCIES = "frequencies"
 """The kind of guess made while there is too little data for a surrogate."""
@@ -100,6 +103,7 @@ class Predictor:
         *,
         seed: int = 0,
         radius: float = 0.0,
+        branches: int = 0,
         timer: Timer = time.perf_counter,
     ) -> None:
         """Begin with no answers.
@@ -108,6 +112,7 @@ class Predictor:
             oracle: A copy of the optimizer; the predictor records the answers with it.
             seed: Of the stories.
             radius: Points that are so near stand for each other.
+            branches: How many next steps ``given`` may choose from.
             timer: Measures the time that it may take; the oracle's should be the same.
         """
         self._radius = radius
@@ -115,6 +120,8 @@ class Predictor:
         self._seed = seed
         self._calls = 0
         self._timer = timer
+        self._branches = branches
+        self._stories: list[tuple[float, Step]] = []  # a pending value, and the step after it
         self._beliefs = [Belief(Trigonometric(), timer=timer), Belief(Rbf(), timer=timer)]
         self._queue: deque[tuple[NDArray[Any], float]] = deque(maxlen=256)
         self._latest: dict[AskKey, float] = {}
@@ -202,12 +209,15 @@ class Predictor:
             return []
         deadline = began + seconds
         self._calls += 1
+        self._stories = []
         for key in list(known)[-256:]:  # the newest; it may be long
             value = value_in(known[key])
             if key[0] == VALUE and value is not None and np.dtype(key[1]).kind != "c":
                 self._enqueue(key, np.frombuffer(key[3], dtype=key[1]).reshape(key[2]), value)
         self.absorb(0.4 * seconds)
         explorer = _Explorer(self._oracle, pending, depth, deadline, self._timer)
+        if self._branches and len(pending) == 1:
+            explorer.stories = self._stories
         certain, kind = self._explore(explorer, known, min(limit, depth))
         if explorer.count:
             self._path_seconds += 0.5 * (explorer.seconds / explorer.count - self._path_seconds)
@@ -220,6 +230,33 @@ class Predictor:
             for identity, (share, step, at) in choice.items()
         ]
         return sorted(found, key=lambda candidate: (-candidate.probability, candidate.depth))
+
+    def given(self, value: float) -> Candidate | None:
+        """The step that follows the pending one, now that its value is known.
+
+        It is read off the stories told before: those with the values next to this one. Only the
+        steps of most stories are prepared, at most ``branches`` of them, and what one story alone
+        led to follows its value continuously.
+
+        Args:
+            value: Of the step that was pending when ``candidates`` was called last.
+        """
+        counts = Counter(_keys(step) for _, step in self._stories)
+        fewest = 2 if len(self._stories) >= 6 else 1
+        prepared = {
+            keys for keys, count in counts.most_common(self._branches) if count >= fewest
+        }
+        below = max((it for it in self._stories if it[0] <= value), key=_value_of, default=None)
+        above = min((it for it in self._stories if it[0] > value), key=_value_of, default=None)
+        beside = [it for it in (below, above) if it is not None]
+        if not beside:
+            return None
+        near = min(beside, key=lambda it: abs(it[0] - value))
+        keys = _keys(near[1])
+        if keys not in prepared:
+            return None
+        share = sum(_keys(step) == keys for _, step in beside) / 2
+        return self._candidate((keys, 0), share, near[1], 1, BRANCH)
 
     def settle(self, candidate: Candidate, is_hit: bool) -> None:
         """Learn whether a candidate that was evaluated has been asked for."""
@@ -345,6 +382,8 @@ class _Explorer:
         self._depth = depth
         self._deadline = deadline
         self.paths: list[list[Step]] = []
+        self.stories: list[tuple[float, Step]] | None = None
+        """Where the pending value of each path is noted, and the step after it; None for not."""
         self.count = 0
         self.seconds = 0.0
 
@@ -355,10 +394,43 @@ class _Explorer:
             return []
         left = self._deadline - began
         depth = self._depth if depth is None else min(depth, self._depth)
-        paths = self._oracle.paths(scenarios, depth + 1, seconds=left)
+        answerers: Sequence[Answerer] = scenarios
+        if self.stories is not None:
+            answerers = [_Noting(scenario) for scenario in scenarios]
+        paths = self._oracle.paths(answerers, depth + 1, seconds=left)
+        if self.stories is not None:
+            self.stories += _stories(answerers, paths)
         self.count += len(paths)
         self.seconds += self._timer() - began
         return [path for path in paths if path and _keys(path[0]) == self._pending]
+
+
+class _Noting:
+    """A scenario that remembers its first answer."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self._scenario = scenario
+        self.first: float | None = None
+
+    def __call__(self, ask: Ask) -> Any:
+        answer = self._scenario(ask)
+        if self.first is None:
+            self.first = value_in(answer)
+        return answer
+
+
+def _stories(
+    answerers: Sequence[Answerer], paths: Sequence[Sequence[Step]]
+) -> list[tuple[float, Step]]:
+    """The pending value of each path, and the step after it; nothing where that is not known."""
+    firsts = [it.first for it in answerers if isinstance(it, _Noting) and it.first is not None]
+    if len(firsts) != len(paths):  # told in another process, or ended early
+        return []
+    return [(first, path[1]) for first, path in zip(firsts, paths, strict=True) if len(path) > 1]
+
+
+def _value_of(story: tuple[float, Step]) -> float:
+    return story[0]
 
 
 def _agreement(paths: Sequence[Sequence[Step]]) -> list[_Identity]:

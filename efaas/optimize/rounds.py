@@ -21,6 +21,7 @@ from scipy.optimize import OptimizeResult
 from efaas.errors import InputError
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
+from efaas.optimize.scenarios import value_in
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
 
@@ -178,6 +179,8 @@ class RoundedObjective:
                 if near is not None:
                     return near
                 future = self._committed(ask)
+                if self._source.prepares and self._predictor is not None:
+                    future.add_done_callback(self._arrived)
         answer = future.result()
         with self._lock:
             self._tally.came_from(getattr(future, "origin", None))
@@ -268,6 +271,35 @@ class RoundedObjective:
             with self._predicting():
                 self._predictor.absorb(budget)
 
+    def _arrived(self, future: Future[Any]) -> None:
+        """The pending value is there: send out the guess that fits it, if one was prepared."""
+        with self._lock:
+            if self._predictor is None or future.cancelled() or future.exception() is not None:
+                return
+            value = value_in(future.result())
+            candidate = None
+            with self._predicting():
+                candidate = None if value is None else self._predictor.given(value)
+            if candidate is None or any(self._ledger.line(ask.key) for ask in candidate.step):
+                return
+            prospect = Prospect(
+                candidate.probability, sum(map(self._source.evaluations_of, candidate.step))
+            )
+            if not worthwhile(
+                [prospect],
+                asked=1,
+                times=self._tally.times,
+                width=2,
+                allowance=self._tally.allowance(self._speculation),
+            ):
+                return
+            begun = self._source.submit([], [(ask, None) for ask in candidate.step])
+            for ask, guess in zip(candidate.step, begun.guesses, strict=True):
+                entry = Entry(ask, guess, candidate)
+                self._ledger.add_guess(entry)
+                self._entries.append(entry)
+            self._tally.launched(asked=0, guessed=prospect.evaluations)
+
     def _measure(self) -> None:
         """Take in how long the latest round took, and which of its guesses came true."""
         if self._round is None:
@@ -336,6 +368,8 @@ class RoundedObjective:
             if certain < depth or depth >= _MOST_STEPS:
                 break
             depth = min(4 * depth, _MOST_STEPS)  # a simplex, or another set: see where it ends
+        if self._source.prepares:  # the others wait until the pending value tells them apart
+            candidates = [it for it in candidates if it.probability >= CERTAIN]
         new = []
         prospects = []
         for candidate in candidates:

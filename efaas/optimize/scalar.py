@@ -102,6 +102,7 @@ class _OneParameter:
     """Answers asks at numbers from an objective whose points are arrays of one."""
 
     streams = False
+    prepares = 0
 
     def __init__(self, objective: SubmitsPoints) -> None:
         self._source = ObjectiveSource(objective)

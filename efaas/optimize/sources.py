@@ -113,6 +113,14 @@ class Source(Protocol):
         """
         ...
 
+    @property
+    def prepares(self) -> int:
+        """How many guesses are prepared, of which one goes out when the value has arrived.
+
+        0 if guesses go out with what is asked for, whatever its value will be.
+        """
+        ...
+
     def submit(self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]]) -> Round:
         """Begin a round.
 
@@ -140,6 +148,7 @@ class ObjectiveSource:
     """A session's objective: rounds are attempts of its backend."""
 
     streams = False
+    prepares = 0
 
     def __init__(self, objective: SubmitsPoints) -> None:
         self._objective = objective
@@ -178,6 +187,7 @@ class PooledFunction:
     """A plain function of the user's, called on several threads."""
 
     streams = False
+    prepares = 0
 
     def __init__(
         self,
