@@ -97,7 +97,8 @@ class Ansatz:
             state = _product(turns[layer, low:]) @ state @ _product(turns[layer, :low]).T
             if layer < self.reps:
                 state = (signs * state.reshape(-1)[sources]).reshape(state.shape)
-        return np.asarray(state.reshape(-1))
+        flat: NDArray[np.complex128] = state.reshape(-1)
+        return flat
 
     @property
     def _rotations(self) -> int:
@@ -130,7 +131,8 @@ def _product(turns: NDArray[np.complex128]) -> NDArray[np.complex128]:
     for turn in turns[1:]:
         size = 2 * product.shape[0]
         product = (turn[:, None, :, None] * product[None, :, None, :]).reshape(size, size)
-    return product
+    found: NDArray[np.complex128] = product
+    return found
 
 
 @dataclass(frozen=True)

@@ -80,9 +80,14 @@ class LiveLoop:
     @property
     def trace(self) -> LoopTrace:
         """What it did so far, to be played again."""
-        qubits = self.problem.energy.ansatz.num_qubits
+        energy = self.problem.energy
         return LoopTrace(
-            self.problem.name, self._method_name, self._seed, qubits, tuple(self._steps)
+            self.problem.name,
+            self._method_name,
+            self._seed,
+            energy.ansatz.num_qubits,
+            energy.observable.mixed - energy.observable.ground,
+            tuple(self._steps),
         )
 
     def note(self, evaluations: int, guess: str) -> float | None:

@@ -63,9 +63,7 @@ def drawn_problem(band: str, seed: int, scenario: Scenario) -> Problem:
         ansatz = Ansatz(kind, width, draw.randint(*_REPS), draw.choice(("linear", "full")))
         observable = lih_energy() if width == 4 else ising_energy(width)
         devices = scenario.devices
-        energy = NoisyEnergy(
-            ansatz, observable, devices.one_qubit_error, devices.two_qubit_error
-        )
+        energy = NoisyEnergy(ansatz, observable, devices.one_qubit_error, devices.two_qubit_error)
         if energy.expected_errors <= _MOST_ERRORS:
             break
     start = np.random.default_rng([seed, list(BANDS).index(band)])

@@ -19,6 +19,14 @@ __all__ = ["LoopTrace", "TraceStep", "read_traces", "write_traces"]
 
 _FORMAT = "efaas-loop-trace"
 _VERSION = 1
+_HEAD_DEFAULTS: dict[str, Any] = {
+    "name": "",
+    "method": "",
+    "seed": 0,
+    "num_qubits": 0,
+    "span": 0.0,
+}
+_HEAD = tuple(_HEAD_DEFAULTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +65,7 @@ class LoopTrace:
         method: By which optimizer.
         seed: Of the start and the noise.
         num_qubits: Of the circuit.
+        span: Energy of the maximally mixed state over that of the ground state; 0 where unknown.
         steps: The jobs.
     """
 
@@ -64,6 +73,7 @@ class LoopTrace:
     method: str
     seed: int
     num_qubits: int
+    span: float
     steps: tuple[TraceStep, ...]
 
     @property
@@ -77,7 +87,7 @@ def write_traces(path: Path, traces: Iterable[LoopTrace]) -> None:
     """Write loops to a file of JSON lines, one after the other."""
     with path.open("w", encoding="utf-8") as file:
         for trace in traces:
-            head = {each: getattr(trace, each) for each in ("name", "method", "seed", "num_qubits")}
+            head = {each: getattr(trace, each) for each in _HEAD}
             file.write(json.dumps({"format": _FORMAT, "version": _VERSION} | head) + "\n")
             file.writelines(json.dumps(_lean(step)) + "\n" for step in trace.steps)
 
@@ -98,7 +108,7 @@ def read_traces(path: Path) -> Sequence[LoopTrace]:
             if "format" in record:
                 if record.pop("format") != _FORMAT or record.pop("version") != _VERSION:
                     raise InputError(f"expected {_FORMAT!r} of version {_VERSION}")
-                heads.append({"name": "", "method": "", "seed": 0, "num_qubits": 0} | record)
+                heads.append(dict(_HEAD_DEFAULTS) | record)
                 steps.append([])
             elif not heads:
                 raise InputError(f"expected the head, {{'format': {_FORMAT!r}, ...}}, first")
@@ -108,9 +118,7 @@ def read_traces(path: Path) -> Sequence[LoopTrace]:
             raise InputError(f"{path}, line {number}: {error}") from error
     if not heads:
         raise InputError(f"{path} holds no loop")
-    return [
-        LoopTrace(**head, steps=tuple(taken)) for head, taken in zip(heads, steps, strict=True)
-    ]
+    return [LoopTrace(**head, steps=tuple(taken)) for head, taken in zip(heads, steps, strict=True)]
 
 
 _DEFAULTS = {each.name: each.default for each in fields(TraceStep)}

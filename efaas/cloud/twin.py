@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -35,10 +35,6 @@ from efaas.scheduler import (
 )
 
 if TYPE_CHECKING:
-    import random
-
-    from collections.abc import Iterator
-
     from efaas.cloud.background import BackgroundJob
     from efaas.cloud.policies.protocol import Policy
     from efaas.cloud.scenario import Scenario
@@ -122,7 +118,7 @@ class Twin:
         >>> from efaas.cloud.scenario import Scenario
         >>> from efaas.cloud.trace import LoopTrace, TraceStep
         >>> from efaas.cloud.traced_loop import TracedLoop
-        >>> trace = LoopTrace("vqe", "any", 0, 4, (TraceStep(),) * 100)
+        >>> trace = LoopTrace("vqe", "any", 0, 4, 1.0, (TraceStep(),) * 100)
         >>> twin = Twin(Scenario(), POLICIES["efaas-paper"], [TracedLoop(trace)], seed=1)
         >>> len(twin.run().loops[0].steps)
         100

@@ -243,9 +243,7 @@ class Predictor:
         """
         counts = Counter(_keys(step) for _, step in self._stories)
         fewest = 2 if len(self._stories) >= 6 else 1
-        prepared = {
-            keys for keys, count in counts.most_common(self._branches) if count >= fewest
-        }
+        prepared = {keys for keys, count in counts.most_common(self._branches) if count >= fewest}
         below = max((it for it in self._stories if it[0] <= value), key=_value_of, default=None)
         above = min((it for it in self._stories if it[0] > value), key=_value_of, default=None)
         beside = [it for it in (below, above) if it is not None]

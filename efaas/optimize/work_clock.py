@@ -1,4 +1,4 @@
-"""How the predictor's effort is measured: in real seconds, or in work that is the same everywhere."""
+"""How the predictor's effort is measured: in real seconds, or in work that is always the same."""
 
 from __future__ import annotations
 

@@ -96,6 +96,4 @@ class Qonductor(Defaults):
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """As above."""
-        return Balancing(
-            scenario.device_names, period_seconds=scenario.provider.balance_seconds
-        )
+        return Balancing(scenario.device_names, period_seconds=scenario.provider.balance_seconds)

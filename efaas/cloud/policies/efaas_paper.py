@@ -28,6 +28,4 @@ class PaperEFaaS(Defaults):
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """Loops first, strictly."""
-        return PaperPriority(
-            alpha=_STRICT, validity_seconds=scenario.calibrations.valid_seconds
-        )
+        return PaperPriority(alpha=_STRICT, validity_seconds=scenario.calibrations.valid_seconds)

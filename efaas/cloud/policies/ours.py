@@ -22,6 +22,8 @@ __all__ = ["ABLATIONS", "ORACLE", "OURS", "Ours"]
 
 _ALL = Traits(is_warm=True, speculates=True, renews_by_running=False, places_background=True)
 
+_FAIR = FairSettings()
+
 
 @dataclass(frozen=True, slots=True)
 class Ours:
@@ -37,7 +39,7 @@ class Ours:
     name: str
     title: str
     traits: Traits = _ALL
-    settings: FairSettings | None = FairSettings()
+    settings: FairSettings | None = _FAIR
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """The library's, as sessions use it."""

@@ -1,0 +1,81 @@
+"""Many runs: spread over processes, and kept as far as they came."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
+
+from efaas.cloud.progress import Progress
+
+__all__ = ["Row", "rounded", "run_all", "write_json"]
+
+Row: TypeAlias = dict[str, Any]
+"""What is kept of a run: names, numbers and None."""
+
+T = TypeVar("T")
+
+_DIGITS = 9
+"""Significant digits that are written: sums in another order differ in later ones."""
+
+
+def run_all(work: Callable[[T], list[Row]], tasks: Sequence[T], *, processes: int = 0) -> list[Row]:
+    """The rows of all tasks, in the tasks' order, whichever was done first.
+
+    Ctrl-C ends it early: then these are the rows of the tasks that were finished.
+
+    Args:
+        work: What to do with a task; a function of a module, so that it can be sent to a process.
+        tasks: Picklable.
+        processes: How many side by side; 0 for one per core, 1 to stay in this process.
+    """
+    done: dict[int, list[Row]] = {}
+    progress = Progress(len(tasks))
+    try:
+        for index, rows in _each(work, tasks, processes or os.cpu_count() or 1):
+            done[index] = rows
+            progress.done(str(tasks[index]))
+    except KeyboardInterrupt:
+        pass
+    finally:
+        progress.close()
+    return [row for index in sorted(done) for row in done[index]]
+
+
+def _each(
+    work: Callable[[T], list[Row]], tasks: Sequence[T], processes: int
+) -> Iterator[tuple[int, list[Row]]]:
+    if processes == 1 or len(tasks) < 2:
+        for index, task in enumerate(tasks):
+            yield index, work(task)
+        return
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as pool:
+        index_of = {pool.submit(work, task): index for index, task in enumerate(tasks)}
+        try:
+            for future in as_completed(index_of):
+                yield index_of[future], future.result()
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+
+
+def rounded(value: Any) -> Any:
+    """The same with floats to nine significant digits."""
+    if isinstance(value, float):
+        return float(f"{value:.{_DIGITS}g}")
+    if isinstance(value, dict):
+        return {name: rounded(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [rounded(item) for item in value]
+    return value
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write it so that equal contents are equal files."""
+    text = json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False)
+    path.write_text(text + "\n", encoding="utf-8")
