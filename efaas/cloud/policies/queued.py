@@ -32,11 +32,10 @@ class StandardBatchQueue(Defaults):
 
 
 class PureFaaS(StandardBatchQueue):
-    """The same, and every job finds a cold worker; there is no session, so no device is kept."""
+    """The same, and every job finds a cold worker."""
 
     name = "pf"
     title = "pure FaaS"
-    traits = Traits(pins=False)
 
     def access_seconds(self, scenario: Scenario, draw: random.Random, *, is_first: bool) -> float:
         """The queue, then a cold start."""
