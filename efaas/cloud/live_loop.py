@@ -62,6 +62,7 @@ class LiveLoop:
         self._seed = seed
         self._baton = _Baton()
         self._gap: float | None = None
+        self._best = np.inf
         self._steps: list[TraceStep] = []
         self._port: LoopPort
         self._source: _TwinSource
@@ -102,6 +103,12 @@ class LiveLoop:
         digest.update(occurrence.to_bytes(4, "little"))
         seed = int.from_bytes(digest.digest(), "little")
         return self.problem.energy.measured(x, noise_scale, seed)
+
+    def used(self, x: NDArray[np.float64], value: float) -> None:
+        """The optimizer has been given a value."""
+        if value < self._best and not self._method.tells_its_point:
+            self._best = value
+            self._gap = self.problem.energy.gap(x)
 
     def _run(self) -> None:
         """Runs of the optimizer, each from where the one before ended, until the steps are up."""
@@ -150,7 +157,8 @@ class LiveLoop:
             )
 
     def _called_back(self, xk: Any) -> None:
-        self._gap = self.problem.energy.gap(np.asarray(xk, dtype=np.float64))
+        if self._method.tells_its_point:
+            self._gap = self.problem.energy.gap(np.asarray(xk, dtype=np.float64))
 
 
 class _TwinSource:
@@ -238,6 +246,7 @@ class _TwinSource:
         future.is_used = True
         self._open -= 1
         batch = future.batch
+        self._loop.used(batch.point_of(future), Future.result(future))
         if all(each.is_used for each in batch.futures):
             gap = self._loop.note(len(batch.futures), batch.guess)
             self._port.used(batch.the_job, gap)
@@ -288,6 +297,10 @@ class _Batch:
         """The twin's job."""
         assert self.job is not None
         return self.job
+
+    def point_of(self, future: _TwinFuture) -> NDArray[np.float64]:
+        """Where the future's value is of."""
+        return self._points[self.futures.index(future)][0]
 
     @property
     def key(self) -> bytes:

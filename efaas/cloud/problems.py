@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,9 @@ _REPS = (1, 8)  # [P]
 _MOST_ERRORS = 1.0
 """A circuit in whose run more gates err than this is drawn again: nothing is left to optimize."""
 
+_SWEEPS = 3
+"""Of Rotosolve, to learn what energy is reachable; further ones gain little."""
+
 _STEP = 0.5
 """Side of the first simplex, in radians: the noise of a value is small against what it changes."""
 
@@ -49,6 +53,13 @@ class Problem:
     name: str
     energy: NoisyEnergy
     x0: NDArray[np.float64]
+
+    @cached_property
+    def reachable_gap(self) -> float:
+        """The gap that sweeps of Rotosolve without noise reach from the start."""
+        evaluations = _SWEEPS * 2 * self.x0.size
+        result = rotosolve(self.energy.exact, self.x0, maxfev=evaluations)
+        return self.energy.gap(result.x)
 
 
 def drawn_problem(band: str, seed: int, scenario: Scenario) -> Problem:
@@ -81,12 +92,16 @@ class Method:
         method: What ``minimize`` takes.
         options: Of a run: of the start, the steps it may take, the number of runs before it of the
             same loop, and the seed.
-        can_guess: Whether its next point can be guessed exactly at all.
+        can_guess: Whether its next point can be guessed exactly at all: not if it follows the last
+            value continuously.
+        tells_its_point: Whether its callback comes after every step; else the best point measured
+            so far is taken for where it is. Rotosolve tells it after every sweep.
     """
 
     method: Any
     options: Callable[[NDArray[np.float64], int, int, int], dict[str, Any]] = field(repr=False)
     can_guess: bool = True
+    tells_its_point: bool = False
 
 
 def _simplex(x: NDArray[np.float64], steps: int, runs: int, seed: int) -> dict[str, Any]:
@@ -115,9 +130,13 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             spsa,
             lambda x, steps, runs, seed: {"maxiter": max(steps - 1, 1), "rng": seed + runs},
             can_guess=False,
+            tells_its_point=True,
         ),
         "rotosolve": Method(
-            rotosolve, lambda x, steps, runs, seed: {"maxfev": 2 * steps}, can_guess=False
+            rotosolve,
+            lambda x, steps, runs, seed: {"maxfev": 2 * steps, "ftol": None},
+            can_guess=False,
+            tells_its_point=True,
         ),
     }
 )

@@ -5,8 +5,8 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import numpy as np
 import scipy.optimize
 
 from efaas.cloud.live_loop import LiveLoop
@@ -17,7 +17,14 @@ from efaas.cloud.scenario import Calibrations, Scenario
 from efaas.cloud.study import write_json
 from efaas.cloud.twin import Twin
 
-TASKS = [PaperTask(0, steps=50), PaperTask(1, "small", "nelder-mead", 25)]
+if TYPE_CHECKING:
+    import numpy as np
+
+TASKS = [
+    PaperTask("cycles", 0, 50),
+    PaperTask("loops", 1, 25, "small", "nelder-mead"),
+    PaperTask("drift", 1, 10, "small", "spsa"),
+]
 
 
 def test_the_same_seeds_write_the_same_bytes(tmp_path: Path) -> None:
