@@ -42,6 +42,10 @@ if TYPE_CHECKING:
 __all__ = ["LoopPort", "LoopRun", "Twin", "TwinJob"]
 
 _BACKGROUND_SESSION = 0
+_OFFERED = 8
+"""Most devices that a background job may go to: with more choices it would wait hardly less
+(Mitzenmacher, The power of two choices, 2001)."""
+
 _BACKGROUND_TENANTS = 4
 """Users behind the background jobs, in turn."""
 
@@ -357,7 +361,13 @@ class Twin:
 
     def _background_comes(self, coming: BackgroundJob) -> None:
         names = self.scenario.device_names
-        chosen = names if self.policy.traits.places_background else (names[coming.device],)
+        chosen: tuple[str, ...] = (names[coming.device],)
+        if self.policy.traits.places_background:
+            stride = max(len(names) // _OFFERED, 1)
+            offered = range(coming.device, coming.device + len(names), stride)
+            chosen = tuple([names[index % len(names)] for index in offered][:_OFFERED])
+            if len(names) <= _OFFERED:
+                chosen = names
         it = TwinJob(coming.seconds, chosen, ready_at=self.kernel.now)
         self._background.append(it)
         self.enqueue(it)
