@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efaas import __version__
+from efaas.cloud.comparison import comparison_table, comparison_tasks, run_comparison
 from efaas.cloud.paper import paper_tables, paper_tasks, run_paper_task
+from efaas.cloud.scenario import Scenario
+from efaas.cloud.scenario_file import RunFile, Workload, read_run_file
 from efaas.cloud.study import run_all, write_json
+from efaas.cloud.trace import read_traces
 
 if TYPE_CHECKING:
     from efaas.cloud.tables import Table
@@ -51,7 +55,7 @@ def report(name: str, tables: list[Table], content: object, out: Path | None) ->
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     """``--seeds``, ``--quick``, ``--out`` and ``--processes``."""
-    parser.add_argument("--seeds", type=_count, help="how many; 30, or 2 with --quick")
+    parser.add_argument("--seeds", type=_count, help="how many")
     parser.add_argument("--quick", action="store_true", help="a short version, under 20 seconds")
     parser.add_argument("--out", type=Path, metavar="DIR", help="where to write JSON and Markdown")
     parser.add_argument(
@@ -73,7 +77,44 @@ def _paper(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _add_run(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("scenario", type=Path, help="a TOML file; see docs/cloud.md")
+    add_study_arguments(parser)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    return _compare("run", read_run_file(arguments.scenario), arguments)
+
+
+def _add_replay(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("trace", type=Path, help="loops recorded as JSON lines")
+    parser.add_argument("--scenario", type=Path, help="a TOML file: the cloud to replay it in")
+    add_study_arguments(parser)
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    loops = read_traces(arguments.trace)
+    workload = Workload(trace=str(arguments.trace.resolve()))
+    if arguments.scenario is None:
+        run = RunFile(Scenario(), workload)
+    else:
+        run = replace(read_run_file(arguments.scenario), workload=workload)
+    steps = sum(len(loop.steps) for loop in loops)
+    print(f"{len(loops)} loops, {steps} steps, of {arguments.trace}")
+    return _compare("replay", run, arguments)
+
+
+def _compare(name: str, run: RunFile, arguments: argparse.Namespace) -> int:
+    seeds = arguments.seeds or (1 if arguments.quick else run.seeds)
+    tasks = comparison_tasks(replace(run, seeds=seeds))
+    rows = run_all(run_comparison, tasks, processes=arguments.processes)
+    report(name, [comparison_table(rows)] if rows else [], {"rows": rows}, arguments.out)
+    return 0
+
+
 COMMANDS = (
     Command("paper", "the experiment of EFaaS, under every policy", add_study_arguments, _paper),
+    Command("replay", "recorded loops under every policy", _add_replay, _replay),
+    Command("run", "a scenario of one's own under every policy", _add_run, _run),
 )
 """All commands, in the order of ``--help``."""
