@@ -103,7 +103,7 @@ def paper_tasks(seeds: int, *, quick: bool) -> list[PaperTask]:
             ("spsa", 300, False),
             ("rotosolve", 300, False),
             ("nelder-mead", 150, True),
-            ("powell", 250 if band == "small" else 150, True),
+            ("powell", 150, True),
         )
         for seed in (fewer if guesses and band != "small" else numbers)
     ]
