@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING
 
 from efaas import __version__
 from efaas.cloud.comparison import comparison_table, comparison_tasks, run_comparison
+from efaas.cloud.figures import paper_figures
 from efaas.cloud.paper import paper_tables, paper_tasks, run_paper_task
 from efaas.cloud.scenario import Scenario
 from efaas.cloud.scenario_file import RunFile, Workload, read_run_file
 from efaas.cloud.study import run_all, write_json
 from efaas.cloud.trace import read_traces
+from efaas.errors import InputError
 
 if TYPE_CHECKING:
     from efaas.cloud.tables import Table
@@ -46,8 +49,9 @@ def report(name: str, tables: list[Table], content: object, out: Path | None) ->
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python -m efaas.cloud", *sys.argv[1:]])
     write_json(out / f"{name}.json", content)
-    lines = [f"# {name}", "", f"`python -m efaas.cloud {name}`, efaas {__version__}.", ""]
+    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.", ""]
     lines += [table.markdown() + "\n" for table in tables]
     (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     print(f"written: {out / name}.json, .md")
@@ -69,11 +73,21 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _add_paper(parser: argparse.ArgumentParser) -> None:
+    add_study_arguments(parser)
+    parser.add_argument("--figures", action="store_true", help="PNG and SVG too; needs matplotlib")
+
+
 def _paper(arguments: argparse.Namespace) -> int:
     seeds = arguments.seeds or (2 if arguments.quick else 30)
+    if arguments.figures and arguments.out is None:
+        raise InputError("--figures needs a place: give --out DIR")
     tasks = paper_tasks(seeds, quick=arguments.quick)
     rows = run_all(run_paper_task, tasks, processes=arguments.processes)
     report("paper", paper_tables(rows), {"version": __version__, "rows": rows}, arguments.out)
+    if arguments.figures:
+        for path in paper_figures(rows, arguments.out):
+            print(f"written: {path}")
     return 0
 
 
@@ -113,7 +127,7 @@ def _compare(name: str, run: RunFile, arguments: argparse.Namespace) -> int:
 
 
 COMMANDS = (
-    Command("paper", "the experiment of EFaaS, under every policy", add_study_arguments, _paper),
+    Command("paper", "the experiment of EFaaS, under every policy", _add_paper, _paper),
     Command("replay", "recorded loops under every policy", _add_replay, _replay),
     Command("run", "a scenario of one's own under every policy", _add_run, _run),
 )

@@ -185,6 +185,8 @@ def paper_tables(rows: Sequence[Row]) -> list[Table]:
     tables = [_cycles(parts["cycles"], scenario)] if "cycles" in parts else []
     for method, found in _by(parts.get("loops", []), "method").items():
         tables += [_loops(method, found), _headline(method, found)]
+    if "loops" in parts:
+        tables.append(_whole(parts["loops"]))
     if "background" in parts:
         tables.append(_background(parts["background"]))
     if "drift" in parts:
@@ -321,7 +323,9 @@ def _headline(method: str, rows: Sequence[Row]) -> Table:
             ours, best = (_gain(key, base, by_policy[name]) for name in ("efaas", "oracle"))
             if ours is None or best is None:
                 continue
-            reached = "yes" if ours.mean >= aim else "no, nor can any" if best.mean < aim else "no"
+            reached = (
+                "yes" if ours.mean >= aim else "no" if best.mean >= aim else "no, nor the oracle"
+            )
             body.append(
                 (
                     f"{what}, against {target.baseline}",
@@ -332,7 +336,57 @@ def _headline(method: str, rows: Sequence[Row]) -> Table:
                 )
             )
     head = ("gain", "ours %", "aim %", "reached", "oracle %")
-    return Table(f"Ours against the paper's baselines, {method}", head, tuple(body))
+    notes = [_GUESSABLE if METHODS[method].can_guess else _CONTINUOUS]
+    if all(row["converged"] is None for row in rows):
+        notes.append("No run converged in the steps that it had, so there is nothing to compare.")
+    else:
+        notes.append(_SAME_STEPS)
+    title = f"Ours against the paper's baselines, {method}"
+    return Table(title, head, tuple(body), tuple(notes))
+
+
+_GUESSABLE = (
+    "What bounds it: a step that was guessed takes t_qpu, a miss t_qpu and what the guess runs on "
+    "beyond the classical step; and calibrations go by age, 30 s in 320, which the paper's own "
+    "rule saves by never calibrating."
+)
+_CONTINUOUS = (
+    "What bounds it: the next point follows the last value continuously, so no guess is that "
+    "point, and the classical step is paid as in the paper: only the queue, overheads and lost "
+    "turns can be saved."
+)
+_SAME_STEPS = (
+    "Convergence: all have the same steps, and nobody can do a step in less than t_qpu; the oracle "
+    "shows what that leaves. More would take fewer steps, that is, another optimizer."
+)
+
+
+def _whole(rows: Sequence[Row]) -> Table:
+    """Ours with the optimizer that converges first, against the paper's on the baseline."""
+    first: dict[tuple[str, int, str], float] = {}
+    for row in rows:
+        key = (row["policy"], row["seed"], row["band"])
+        if row["converged"] is not None:
+            first[key] = min(row["converged"], first.get(key, math.inf))
+    body = []
+    for target in TARGETS:
+        cuts: dict[str, list[float]] = {"efaas": [], "oracle": []}
+        for row in rows:
+            is_paper_s = row["policy"] == target.baseline and row["method"] == "spsa"
+            for policy, found in cuts.items():
+                mine = first.get((policy, row["seed"], row["band"]))
+                if is_paper_s and row["converged"] is not None and mine is not None:
+                    found.append(1.0 - mine / row["converged"])
+        ours, best = interval(cuts["efaas"]), interval(cuts["oracle"])
+        if ours is not None and best is not None:
+            aim = f"{100 * target.convergence_cut:.1f}"
+            body.append(
+                (f"convergence, against {target.baseline}", _percent(ours), aim, _percent(best))
+            )
+    head = ("gain", "ours %", "aim %", "oracle %")
+    notes = ("Not the same steps: this is what changing the optimizer brings, beside the policy.",)
+    title = "Ours with the optimizer that converges first, against SPSA on the baseline"
+    return Table(title, head, tuple(body), notes)
 
 
 def _gain(key: str, base: Sequence[Row], other: Sequence[Row]) -> Interval | None:
