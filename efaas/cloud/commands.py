@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from efaas import __version__
 from efaas.cloud.comparison import comparison_table, comparison_tasks, run_comparison
@@ -42,7 +42,7 @@ class Command:
     run: Callable[[argparse.Namespace], int]
 
 
-def report(name: str, tables: list[Table], content: object, out: Path | None) -> None:
+def report(name: str, tables: list[Table], content: Mapping[str, Any], out: Path | None) -> None:
     """Print the tables, and write them with what they were made of, if there is a place."""
     for table in tables:
         print(table.text() + "\n")

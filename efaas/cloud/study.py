@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -75,7 +75,14 @@ def rounded(value: Any) -> Any:
     return value
 
 
-def write_json(path: Path, content: Any) -> None:
-    """Write it so that equal contents are equal files."""
-    text = json.dumps(rounded(content), indent=1, sort_keys=True, allow_nan=False)
-    path.write_text(text + "\n", encoding="utf-8")
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write it so that equal contents are equal files; items of lists have a line each."""
+    parts = []
+    for name, value in sorted(rounded(content).items()):
+        if isinstance(value, list):
+            items = ",\n".join(json.dumps(it, sort_keys=True, allow_nan=False) for it in value)
+            text = f"[\n{items}\n]"
+        else:
+            text = json.dumps(value, sort_keys=True, allow_nan=False)
+        parts.append(f"{json.dumps(name)}: {text}")
+    path.write_text("{" + ",\n".join(parts) + "}\n", encoding="utf-8")

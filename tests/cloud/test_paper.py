@@ -30,7 +30,7 @@ TASKS = [
 def test_the_same_seeds_write_the_same_bytes(tmp_path: Path) -> None:
     for name in ("first", "second"):
         rows = [row for task in TASKS for row in run_paper_task(task)]
-        write_json(tmp_path / name, rows)
+        write_json(tmp_path / name, {"rows": rows})
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
