@@ -56,6 +56,10 @@ class Balancing:
         line = self._lines[place]
         return [line.pop(job_id) for job_id in list(line)[:limit]]
 
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Never: jobs wait for the next trigger."""
+        return False
+
     def held_until(self, place: str) -> float | None:
         """The next trigger: what waits was placed elsewhere, or is not placed yet."""
         return self._trigger_at if len(self) else None
@@ -64,7 +68,9 @@ class Balancing:
         """Its service is what others wait for."""
         self._running[place] = sum(job.demand.qpu_seconds for job in jobs)
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """The place is free."""
         self._running[place] = 0.0
 

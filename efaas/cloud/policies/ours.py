@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from efaas.cloud.policies.protocol import Traits
-from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.fair_queue import FairQueue
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.ordering import FirstComeFirstServed
 from efaas.policies.placement import Best
 

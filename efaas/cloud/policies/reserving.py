@@ -74,6 +74,10 @@ class Reserving:
                     break
         return taken
 
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Never: the place may be somebody's."""
+        return False
+
     def held_until(self, place: str) -> float | None:
         """When the owner's time is up, if the place has one."""
         if place not in self._owner:
@@ -90,7 +94,9 @@ class Reserving:
             self._owner[place] = loop_id
             self._since[place] = now
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """The owner thinks now, or stands in line again."""
         self._running.discard(job.id)
         if job.loop_id is None or self._owner.get(place) != job.loop_id:
