@@ -11,6 +11,21 @@ from efaas.errors import EfaasError
 
 __all__ = ["main"]
 
+_EXAMPLES = """\
+examples:
+  python -m efaas.cloud paper --quick                    the experiment of EFaaS, in short
+  python -m efaas.cloud paper --out results --figures    the whole of it, with files
+  python -m efaas.cloud run cloud.toml --seeds 5         a cloud of your own
+  python -m efaas.cloud replay loops.jsonl               recorded loops, under every policy
+
+policies:
+  sbq, pf, sr, pq, efaas-paper     as in the experiment of EFaaS (arXiv 2605.27540)
+  exclusive, session, batch        what providers sell
+  qonductor                        a periodic balancer
+  efaas, efaas-no-...              this library, and each part of it off
+  oracle                           the bound that nothing can beat
+"""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command; the exit status is 2 where what was asked for cannot be done."""
@@ -20,8 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(
         prog="python -m efaas.cloud",
-        description="A simulated quantum cloud: what a loop would wait for, use and reach under "
-        "one policy or another.",
+        description="A simulated quantum cloud: what a loop would wait for, use and reach under\n"
+        "one policy or another. The same seeds give the same output, to the byte.\n"
+        "Ctrl-C prints what was finished.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -26,7 +27,8 @@ _DIGITS = 9
 def run_all(work: Callable[[T], list[Row]], tasks: Sequence[T], *, processes: int = 0) -> list[Row]:
     """The rows of all tasks, in the tasks' order, whichever was done first.
 
-    Ctrl-C ends it early: then these are the rows of the tasks that were finished.
+    Ctrl-C ends it early, when the tasks that run have ended: then these are the rows of those that
+    were finished before.
 
     Args:
         work: What to do with a task; a function of a module, so that it can be sent to a process.
@@ -54,7 +56,8 @@ def _each(
             yield index, work(task)
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(processes, len(tasks)), mp_context=context) as pool:
+    workers = min(processes, len(tasks))
+    with ProcessPoolExecutor(workers, mp_context=context, initializer=_heed_no_interrupt) as pool:
         index_of = {pool.submit(work, task): index for index, task in enumerate(tasks)}
         try:
             for future in as_completed(index_of):
@@ -62,6 +65,11 @@ def _each(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             raise
+
+
+def _heed_no_interrupt() -> None:
+    """Ctrl-C reaches every process; it is for the one that collects."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def rounded(value: Any) -> Any:

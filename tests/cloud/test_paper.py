@@ -7,14 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import pytest
 import scipy.optimize
 
+from efaas.cloud.__main__ import main
+from efaas.cloud.commands import COMMANDS, report
+from efaas.cloud.figures import paper_figures
 from efaas.cloud.live_loop import LiveLoop
 from efaas.cloud.paper import PaperTask, paper_tables, run_paper_task
 from efaas.cloud.policies import POLICIES
 from efaas.cloud.problems import METHODS, drawn_problem
 from efaas.cloud.scenario import Calibrations, Scenario
-from efaas.cloud.study import write_json
+from efaas.cloud.study import run_all, write_json
 from efaas.cloud.twin import Twin
 
 if TYPE_CHECKING:
@@ -74,9 +78,39 @@ def test_importing_the_library_does_not_import_the_cloud() -> None:
 
 
 def test_what_is_written_is_json_and_markdown(tmp_path: Path) -> None:
-    from efaas.cloud.commands import report
-
     rows = run_paper_task(TASKS[0])
     report("paper", paper_tables(rows), {"rows": rows}, tmp_path)
     assert json.loads((tmp_path / "paper.json").read_text())["rows"][0]["policy"] == "sbq"
     assert "| policy |" in (tmp_path / "paper.md").read_text()
+
+
+def interrupted(task: int) -> list[dict[str, int]]:
+    if task == 2:
+        raise KeyboardInterrupt
+    return [{"task": task}]
+
+
+def doubled(task: int) -> list[dict[str, int]]:
+    return [{"task": 2 * task}]
+
+
+def test_ctrl_c_leaves_what_was_finished() -> None:
+    assert run_all(interrupted, [0, 1, 2, 3], processes=1) == [{"task": 0}, {"task": 1}]
+
+
+def test_rows_come_in_the_order_of_the_tasks_whichever_process_was_first() -> None:
+    assert run_all(doubled, [3, 1, 2], processes=2) == [{"task": 6}, {"task": 2}, {"task": 4}]
+
+
+def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    printed = capsys.readouterr().out
+    assert all(command.name in printed for command in COMMANDS)
+
+
+def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
+    rows = run_paper_task(PaperTask("background", 0, 40, load=0.2))
+    written = paper_figures(rows, tmp_path)
+    assert [path.name for path in written] == ["background.png", "background.svg"]
+    assert all(path.stat().st_size > 1000 for path in written)
