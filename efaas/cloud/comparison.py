@@ -13,7 +13,7 @@ from efaas.cloud.kernel import random_stream
 from efaas.cloud.live_loop import LiveLoop
 from efaas.cloud.measures import interval, measured
 from efaas.cloud.policies import POLICIES
-from efaas.cloud.problems import METHODS, drawn_problem
+from efaas.cloud.problems import METHODS, drawn_problem, on_aer
 from efaas.cloud.tables import Table
 from efaas.cloud.trace import LoopTrace, TraceStep, read_traces
 from efaas.cloud.traced_loop import TracedLoop
@@ -106,6 +106,8 @@ def _traces(task: ComparisonTask) -> Sequence[LoopTrace]:
     traces = []
     for seed in seeds:
         problem = drawn_problem(workload.band, seed, alone)
+        if workload.simulator == "aer":
+            problem = on_aer(problem)
         method = METHODS[workload.method]
         loop = LiveLoop(problem, method, method_name=workload.method, seed=seed)
         Twin(alone, POLICIES["efaas"], [loop], seed=seed).run()

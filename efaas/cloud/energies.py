@@ -7,7 +7,7 @@ So a layer is two small matrix products, over the halves of the register, and on
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -146,6 +146,7 @@ class Energy:
         rest: What else there is, as a matrix; None if there is nothing.
         mixed: Its value in the maximally mixed state.
         square_sum: Sum of the squares of all coefficients but the identity's.
+        terms: Its Paulis, qubit 0 on the right, and their coefficients.
     """
 
     num_qubits: int
@@ -154,6 +155,7 @@ class Energy:
     rest: NDArray[np.complex128] | None
     mixed: float
     square_sum: float
+    terms: Mapping[str, float]
 
     def of(self, state: NDArray[np.complex128]) -> float:
         """Its expectation."""
@@ -195,7 +197,9 @@ def ising_energy(num_qubits: int, coupling: float = 1.0, field: float = 0.5) -> 
     spins = 1.0 - 2.0 * ((index[None] >> np.arange(num_qubits)[:, None]) & 1)
     diagonal = -coupling * (spins[:-1] * spins[1:]).sum(axis=0)
     squares = (num_qubits - 1) * coupling**2 + num_qubits * field**2
-    return Energy(num_qubits, diagonal, -field, None, 0.0, squares)
+    flips = {_label(num_qubits, "X", (i,)): -field for i in range(num_qubits)}
+    bonds = {_label(num_qubits, "Z", (i, i + 1)): -coupling for i in range(num_qubits - 1)}
+    return Energy(num_qubits, diagonal, -field, None, 0.0, squares, bonds | flips)
 
 
 def lih_energy() -> Energy:
@@ -209,7 +213,11 @@ def lih_energy() -> Energy:
     diagonal = matrix.diagonal().real.copy()
     rest = matrix - np.diag(diagonal)
     squares = sum(c**2 for label, c in _LIH.items() if label != "IIII")
-    return Energy(4, diagonal, 0.0, rest, _LIH["IIII"], squares)
+    return Energy(4, diagonal, 0.0, rest, _LIH["IIII"], squares, _LIH)
+
+
+def _label(num_qubits: int, letter: str, qubits: tuple[int, ...]) -> str:
+    return "".join(letter if q in qubits else "I" for q in reversed(range(num_qubits)))
 
 
 @dataclass(frozen=True)

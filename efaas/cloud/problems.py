@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from efaas.cloud.scenario import Scenario
 
-__all__ = ["BANDS", "METHODS", "Method", "Problem", "drawn_problem"]
+__all__ = ["BANDS", "METHODS", "Method", "Problem", "drawn_problem", "on_aer"]
 
 BANDS: Mapping[str, tuple[int, int]] = MappingProxyType(
     {"small": (3, 5), "medium": (6, 10), "large": (10, 14)}
@@ -82,6 +82,13 @@ def drawn_problem(band: str, seed: int, scenario: Scenario) -> Problem:
     what = "lih" if width == 4 else "ising"
     name = f"{kind}({width}, reps={ansatz.reps}, {ansatz.entanglement}) {what}"
     return Problem(name, energy, x0)
+
+
+def on_aer(problem: Problem) -> Problem:
+    """The same with real circuits on Aer: slower by some milliseconds an evaluation."""
+    from efaas.cloud.aer_energy import AerEnergy  # Qiskit takes seconds to import
+
+    return replace(problem, energy=AerEnergy.of(problem.energy))
 
 
 @dataclass(frozen=True)

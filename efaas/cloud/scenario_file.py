@@ -18,6 +18,8 @@ from efaas.errors import InputError
 
 __all__ = ["RunFile", "Workload", "read_run_file"]
 
+_SIMULATORS = ("quick", "aer")
+
 
 @dataclass(frozen=True, slots=True)
 class Workload:
@@ -27,12 +29,14 @@ class Workload:
         trace: A file of recorded loops, relative to the scenario's; "" for none.
         band: Else problems of this band ("small", "medium", "large"), run by ``method``.
         method: The optimizer.
+        simulator: "quick" for exact energies that noise shrinks, "aer" for real circuits on Aer.
         hit_rate: Else, without a band, plain steps of which this share is guessed.
     """
 
     trace: str = ""
     band: str = ""
     method: str = "powell"
+    simulator: str = "quick"
     hit_rate: float = 0.0
 
 
@@ -118,7 +122,7 @@ class _Reader:
 
     def _workload(self, given: Any) -> Workload:
         workload: Workload = self._table("workload", given, Workload)
-        for key, names in (("band", BANDS), ("method", METHODS)):
+        for key, names in (("band", BANDS), ("method", METHODS), ("simulator", _SIMULATORS)):
             value = getattr(workload, key)
             if value and value not in names:
                 self._refuse("workload", key, f"one of {', '.join(names)}", value)
