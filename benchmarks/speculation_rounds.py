@@ -1,10 +1,11 @@
 """How many rounds, evaluations and seconds speculation takes, method by method.
 
-Run it with ``make bench``, or ``python benchmarks/speculation_rounds.py [--quick]``. Every run is
-made twice in sessions of one seed, by ``efaas.minimize`` and by scipy alone; in exact mode the
-evaluated points, the callbacks and the result have to agree to the bit. The devices are simulated
-and their time is virtual; the predictor's time is real and added to it. The exit status is 1 if a
-target is missed or anything differs.
+Run it with ``make bench``, or ``python benchmarks/speculation_rounds.py [--quick] [--only NAME]``.
+Every run is made twice in sessions of one seed, by ``efaas.minimize`` and by scipy alone; in exact
+mode the evaluated points, the callbacks and the result have to agree to the bit. ``--only`` takes
+the rows whose name holds that text, without the times: ``--only tolerant``. The devices are
+simulated and their time is virtual; the predictor's time is real and added to it. The exit status
+is 1 if a target is missed or anything differs.
 """
 
 from __future__ import annotations
@@ -79,13 +80,14 @@ def suits(method: str, problem: str) -> bool:
     return not (method.startswith("Rotosolve") and problem == "qaoa3")
 
 
-def rounds_table(run: Mapped, verdict: Verdict, *, is_quick: bool) -> None:
+def rounds_table(run: Mapped, verdict: Verdict, *, only: str, is_quick: bool) -> None:
     problems = ["h2"] if is_quick else list(PROBLEMS)
     noises = NOISES[1:2] if is_quick else NOISES
+    methods = [method for method in METHODS if only in method]
     cases = [
         Case(method, problem, noise, seed, *QUEUED)
         for problem in problems
-        for method in METHODS
+        for method in methods
         for noise in noises
         for seed in range(1 if is_quick or method in SLOW else SEEDS)
         if suits(method, problem)
@@ -94,7 +96,7 @@ def rounds_table(run: Mapped, verdict: Verdict, *, is_quick: bool) -> None:
     print(f"\nROUNDS / EVALUATIONS (WASTE), at most {WIDTH} steps a round; means over", end=" ")
     print(f"{len(noises)} noise(s) x", "1 seed" if is_quick else f"{SEEDS} seeds; 1 of COB*")
     row("", *problems, "all", "at most", "holds")
-    for method in METHODS:
+    for method in methods:
         of_method = [it for it in found if it.case.method == method]
         cells = []
         for problem in problems:
@@ -106,7 +108,8 @@ def rounds_table(run: Mapped, verdict: Verdict, *, is_quick: bool) -> None:
             allowed = f"{limit:.2f}" + (f" ({waste:.2f})" if np.isfinite(waste) else "")
             ok = verdict(meets_target(method, of_method))
         row(method, *cells, rounds_and_waste(of_method), allowed, ok)
-    print(f"{', '.join(GRADIENTS)}: {FEW_PARAMETERS} with 6 parameters")
+    if set(methods) & set(GRADIENTS):
+        print(f"{', '.join(GRADIENTS)}: {FEW_PARAMETERS} with 6 parameters")
     tell_differences(found, verdict)
 
 
@@ -163,20 +166,21 @@ def times_table(run: Mapped, verdict: Verdict, *, seeds: int, is_quick: bool) ->
     tell_differences(found, verdict)
 
 
-def tolerant_table(run: Mapped, verdict: Verdict, *, seeds: int) -> None:
+def tolerant_table(run: Mapped, verdict: Verdict, *, only: str, seeds: range) -> None:
+    methods = [method for method in TOLERANT if only in f"{method}, tolerant"]
     cases = [
         Case(f"{method}, tolerant", "h2", 0.005, seed, *QUEUED)
-        for method in reversed(TOLERANT)
-        for seed in range(seeds)
+        for method in reversed(methods)
+        for seed in seeds
     ]
     found = list(run(cases))
     print("\nTOLERANT MODE: exact energies at the end over the ground state's, H2, noise", end=" ")
-    print(f"0.005, {seeds} seeds, paired with scipy's from the same start.")
+    print(f"0.005, seeds {seeds[0]} to {seeds[-1]}, paired with scipy's from the same start.")
     print(
         "Wilcoxon's signed-rank test, one-sided (efaas ends higher), fails below p =", SIGNIFICANCE
     )
     row("", "rounds", "efaas median", "scipy median", "efaas mean", "scipy mean", "p", "holds")
-    for method in TOLERANT:
+    for method in methods:
         here = [it for it in found if it.case.method == f"{method}, tolerant"]
         ours = np.array([it.energy for it in here])
         theirs = np.array([it.sequential_energy for it in here])
@@ -228,12 +232,18 @@ def seconds_of(call: Callable[[], Any]) -> float:
 def main() -> int:
     parser = argparse.ArgumentParser(description="What speculation takes and saves.")
     parser.add_argument("--quick", action="store_true", help="a tenth of the runs")
-    is_quick = parser.parse_args().quick
+    parser.add_argument("--only", metavar="NAME", help="rows whose name holds this, no times")
+    parser.add_argument("--first-seed", type=int, default=0, help="of tolerant mode's starts")
+    arguments = parser.parse_args()
+    is_quick, only = arguments.quick, arguments.only or ""
+    if not any(only in method for method in METHODS):
+        parser.error(f"--only: no row's name holds {only!r}; rows are {', '.join(METHODS)}")
     versions = [f"{name} {version(name)}" for name in ("scipy", "numpy")]
     print(f"efaas {efaas.__version__}, Python {platform.python_version()},", ", ".join(versions))
     verdict = Verdict()
     started = time.perf_counter()
-    overhead_table(verdict, repetitions=5 if is_quick else 15)
+    if not only:
+        overhead_table(verdict, repetitions=5 if is_quick else 15)
     # The runs share the cores, and small matrices gain nothing from several.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     context = multiprocessing.get_context("spawn")
@@ -242,9 +252,13 @@ def main() -> int:
         def run(cases: Iterable[Case]) -> Iterable[Compared]:
             return pool.imap_unordered(compared, cases)
 
-        rounds_table(run, verdict, is_quick=is_quick)
-        times_table(run, verdict, seeds=1, is_quick=is_quick)
-        tolerant_table(run, verdict, seeds=3 if is_quick else 30)
+        rounds_table(run, verdict, only=only, is_quick=is_quick)
+        if not only:
+            times_table(run, verdict, seeds=1, is_quick=is_quick)
+        if any(only in f"{method}, tolerant" for method in TOLERANT):
+            first = arguments.first_seed
+            seeds = range(first, first + (3 if is_quick else 30))
+            tolerant_table(run, verdict, only=only, seeds=seeds)
     print(f"\n{time.perf_counter() - started:.0f} s. Every target holds:", end=" ")
     print("yes" if verdict.holds else "NO")
     return 0 if verdict.holds else 1
