@@ -30,6 +30,7 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py
 	$(BIN)/python benchmarks/speculation_rounds.py
+	$(BIN)/python benchmarks/tolerance.py
 
 clean:
 	rm -rf $(VENV)

@@ -32,7 +32,10 @@ class Speculation:
             saves: a round's overhead, or a whole call of a plain function.
         workers: For a plain function: how many threads call it; ``width`` by default.
         radius: In tolerant mode, the largest distance of a guess that is used (2-norm, in the
-            parameters' unit); never more than half of the distance from the best point so far.
+            parameters' unit). Within it, a guess is used only if the surrogate knows the
+            difference between the two values well: to 0.15 of the noise of an evaluation, as one
+            standard deviation; where it sees no noise, to 0.05 of the difference from the best
+            value so far. See ``efaas/policies/tolerance.py``.
         seed: Of the predictor. It decides what is guessed, never what comes out.
     """
 
