@@ -137,11 +137,11 @@ def test_a_guess_whose_difference_the_surrogate_cannot_know_is_refused(
 
 
 def test_it_takes_fewer_rounds_and_says_that_it_is_not_exact() -> None:
-    with Device(value=smooth) as device:
-        exact = device.minimize("COBYLA", options={"maxiter": 40})
-    with Device(value=smooth) as device:
+    with Device(value=smooth, round_seconds=10.0) as device:
+        exact = device.minimize("COBYLA", options={"maxiter": 25})
+    with Device(value=smooth, round_seconds=10.0) as device:
         speculation = replace(PATIENT, mode="tolerant", radius=0.02)
-        loose = device.minimize("COBYLA", options={"maxiter": 40}, speculation=speculation)
+        loose = device.minimize("COBYLA", options={"maxiter": 25}, speculation=speculation)
         assert exact.speculation.tolerated == 0
         assert loose.speculation.tolerated > 3
         assert 0 < loose.speculation.largest_distance <= 0.02
