@@ -13,15 +13,14 @@ from __future__ import annotations
 import argparse
 import multiprocessing
 import os
-import statistics
 import sys
 from typing import Any
 
 import numpy as np
 import scipy.optimize
 from problems import PROBLEMS
-from scipy.stats import rankdata
 from speculated_run import METHODS
+from stratified import van_elteren
 
 import efaas
 from efaas.optimize.asks import Ask
@@ -107,19 +106,6 @@ def searched(case: tuple[str, int, int]) -> tuple[float, float, int, list[tuple[
         energies.append(H2.exact_energy()(result.x) - H2.ground_energy)
         kept.append(energy)
     return energies[0], energies[1], kept[0].tried, kept[0].errors
-
-
-def van_elteren(ours: list[list[float]], theirs: list[list[float]]) -> tuple[float, float]:
-    """How probably one of ours is higher than one of theirs, and one-sided p, over the strata."""
-    above = weights = variance = 0.0
-    for left, right in zip(ours, theirs, strict=True):
-        m, n = len(left), len(right)
-        ranks = rankdata(left + right)[:m].sum() - m * (m + 1) / 2
-        weight = m * n / (m + n + 1)
-        above += weight * (ranks / (m * n) - 0.5)
-        variance += weight**2 * (m + n + 1) / (12 * m * n)
-        weights += weight
-    return 0.5 + above / weights, 1.0 - statistics.NormalDist().cdf(above / variance**0.5)
 
 
 def main() -> int:
