@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +14,10 @@ from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
 
 if TYPE_CHECKING:
-    from efaas.optimize.asks import Asked, Start
+    from efaas.optimize.asks import Asked, Oracle, Start
     from efaas.optimize.sources import Source
     from efaas.optimize.speculation import Speculation
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["drive"]
 
@@ -29,6 +31,8 @@ def drive(
     limits: Limits,
     shots: int | None = None,
     notes: tuple[str, ...] = (),
+    copied_by: Callable[[Start], Oracle] = oracle_for,
+    timer: Timer = time.perf_counter,
 ) -> Any:
     """What ``run`` returns, with its report as ``result.speculation``.
 
@@ -40,16 +44,21 @@ def drive(
         limits: When to stop early.
         shots: Shots of each measurement setting of an evaluation.
         notes: For the report.
+        copied_by: Makes the copy of the optimizer.
+        timer: Measures what predicting takes; ``copied_by`` should go by the same.
 
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
     """
-    oracle = predictor = None
+    oracle: Oracle | None = None
+    predictor = None
     if start is not None and speculation.mode != "off":
-        oracle = oracle_for(start)
+        oracle = copied_by(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
-        predictor = Predictor(oracle, seed=speculation.seed, radius=radius)
-    asked = RoundedObjective(source, speculation, predictor=predictor, limits=limits, shots=shots)
+        predictor = Predictor(oracle, seed=speculation.seed, radius=radius, timer=timer)
+    asked = RoundedObjective(
+        source, speculation, predictor=predictor, limits=limits, shots=shots, timer=timer
+    )
     try:
         try:
             result = run(asked)

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from efaas.optimize.report import SpeculationReport
     from efaas.optimize.sources import Round, Source
     from efaas.optimize.speculation import Speculation
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["RoundedObjective"]
 
@@ -65,6 +66,7 @@ class RoundedObjective:
         predictor: Predictor | None,
         limits: Limits,
         shots: int | None = None,
+        timer: Timer = time.perf_counter,
     ) -> None:
         """Wrap a source of answers.
 
@@ -74,7 +76,9 @@ class RoundedObjective:
             predictor: What to guess; None to guess nothing.
             limits: When to stop.
             shots: Shots of each measurement setting of an evaluation.
+            timer: Measures what predicting takes.
         """
+        self._timer = timer
         self.best: tuple[float, Any] | None = None
         self._source = source
         self._speculation = speculation
@@ -87,7 +91,7 @@ class RoundedObjective:
         self._heard: list[Ask] | None = None  # while it is found out what will be asked for
         self._tally = Tally(shots, speculation.mode)
         self._round: Round | None = None
-        self._entries: list[Entry] = []  # what was guessed in the latest round
+        self._entries: list[Entry] = []  # what was guessed and is not settled
         self._confirmed: set[int] = set()  # which of them were asked for, by id
 
     def value(self, x: Any, *_: Any) -> Any:
@@ -202,6 +206,9 @@ class RoundedObjective:
         missing = [ask for ask in step if not self._is_confirmed(ask)]
         if missing:
             self._launch(step, missing)
+        elif self._source.streams and self._predictor is not None:
+            self._measure()
+            self._begin(step, [], 0)
 
     def _is_confirmed(self, ask: Ask) -> bool:
         entry = self._ledger.confirm(ask)
@@ -215,6 +222,10 @@ class RoundedObjective:
         self._measure()
         evaluations = sum(map(self._source.evaluations_of, missing))
         self._tally.check(self._limits, evaluations)
+        self._begin(step, missing, evaluations)
+
+    def _begin(self, step: Step, missing: list[Ask], evaluations: int) -> None:
+        """Send out what is missing, and guesses with it."""
         chosen: list[Candidate] = []
         with self._predicting():
             chosen = self._chosen(step, evaluations)
@@ -230,6 +241,8 @@ class RoundedObjective:
                 line = list(self._ledger.line(ask.key))
                 if len(line) == _place(candidate, ask, step):
                     guesses.append((candidate, ask, line[-1].guess if line else None))
+        if not missing and not guesses:
+            return
         try:
             self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
         except InputError:
@@ -256,16 +269,19 @@ class RoundedObjective:
             return
         self._tally.ended(self._source.measured(self._round))
         self._round = None
+        # Where rounds overlap, a guess is open until it is asked for or withdrawn.
+        is_open = self._ledger.holds if self._source.streams else lambda _: False
+        ended = [entry for entry in self._entries if not is_open(entry)]
+        self._entries = [entry for entry in self._entries if is_open(entry)]
         if self._predictor is not None:
             settled: dict[int, tuple[Candidate, bool]] = {}
-            for entry in self._entries:
+            for entry in ended:
                 candidate, was_hit = settled.get(id(entry.candidate), (entry.candidate, False))
                 is_hit = was_hit or id(entry) in self._confirmed
                 settled[id(entry.candidate)] = (candidate, is_hit)
             with self._predicting():
                 for candidate, is_hit in settled.values():
                     self._predictor.settle(candidate, is_hit)
-        self._entries.clear()
         self._confirmed.clear()
 
     @contextmanager
@@ -274,7 +290,7 @@ class RoundedObjective:
 
         No error of a prediction may cost the run: it goes on without, and the report says so.
         """
-        began_at = time.perf_counter()
+        began_at = self._timer()
         try:
             yield
         except Exception as error:
@@ -282,7 +298,7 @@ class RoundedObjective:
             self._notes += (f"guessing ended early: {type(error).__name__}: {error}",)
             logger.warning("the predictor failed; nothing is guessed from here on", exc_info=True)
         finally:
-            self._tally.predictor_seconds += time.perf_counter() - began_at
+            self._tally.predictor_seconds += self._timer() - began_at
 
     def _budget(self) -> float:
         """Real seconds that the predictor may use now."""
@@ -298,7 +314,7 @@ class RoundedObjective:
         budget = self._budget()
         if self._predictor is None or budget < _LEAST_SECONDS:
             return []
-        began_at = time.perf_counter()
+        began_at = self._timer()
         known = self._ledger.known()
         depth = self._speculation.depth
         candidates: list[Candidate] = []
@@ -308,7 +324,7 @@ class RoundedObjective:
                 known=known,
                 depth=depth,
                 limit=max(self._speculation.width, depth),
-                seconds=budget - (time.perf_counter() - began_at),
+                seconds=budget - (self._timer() - began_at),
             )
             candidates = further or candidates  # there may be no time to look so far
             certain = sum(candidate.probability >= CERTAIN for candidate in further)
@@ -329,7 +345,7 @@ class RoundedObjective:
                 prospects.append(Prospect(candidate.probability, evaluations))
         picked = worthwhile(
             prospects,
-            asked=asked,
+            asked=max(asked, 1),
             times=self._tally.times,
             width=self._speculation.width,
             allowance=self._tally.allowance(self._speculation),

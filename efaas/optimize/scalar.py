@@ -101,6 +101,8 @@ class _Scalar(ScipyCall):
 class _OneParameter:
     """Answers asks at numbers from an objective whose points are arrays of one."""
 
+    streams = False
+
     def __init__(self, objective: SubmitsPoints) -> None:
         self._source = ObjectiveSource(objective)
 

@@ -105,6 +105,14 @@ class Measured:
 class Source(Protocol):
     """What answers an optimizer's asks, a round at a time."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether guesses also go out alone, while a guess that came true is waited for.
+
+        It pays where a place would be idle while the optimizer computes.
+        """
+        ...
+
     def submit(self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]]) -> Round:
         """Begin a round.
 
@@ -130,6 +138,8 @@ class Source(Protocol):
 
 class ObjectiveSource:
     """A session's objective: rounds are attempts of its backend."""
+
+    streams = False
 
     def __init__(self, objective: SubmitsPoints) -> None:
         self._objective = objective
@@ -166,6 +176,8 @@ class ObjectiveSource:
 
 class PooledFunction:
     """A plain function of the user's, called on several threads."""
+
+    streams = False
 
     def __init__(
         self,

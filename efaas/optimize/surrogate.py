@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.optimize.kernels import Kernel
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["ALIKE", "Belief", "GaussianProcess"]
 
@@ -76,15 +77,19 @@ class GaussianProcess:
     the noise over the amplitude come from a grid, by ``refit``.
     """
 
-    def __init__(self, kernel: Kernel, *, capacity: int = 200) -> None:
+    def __init__(
+        self, kernel: Kernel, *, capacity: int = 200, timer: Timer = time.perf_counter
+    ) -> None:
         """Begin without values.
 
         Args:
             kernel: How alike values are expected to be.
             capacity: Most points to keep between two thinnings; up to a fifth more are held.
+            timer: Measures the time that a search may take.
         """
         self.kernel = kernel
         self.capacity = capacity
+        self._timer = timer
         self.shape = 1.0
         """The kernel's shape parameter; a guess from the points until the first fit."""
         self.noise_ratio = _NOISES[8]
@@ -241,12 +246,12 @@ class GaussianProcess:
         """Search the grid around the present hyper-parameters for a greater likelihood.
 
         Args:
-            seconds: Real time after which no further grid point is tried.
+            seconds: Time of its timer after which no further grid point is tried.
         """
         if self._count < 3:
             return
         self._since_fit = 0
-        deadline = time.perf_counter() + seconds
+        deadline = self._timer() + seconds
         spread = np.linspace(0, self._count - 1, min(self._count, _FIT_POINTS)).astype(int)
         points, values = self.points[spread], self.values[spread]
         tried: dict[tuple[float, int], float] = {}
@@ -271,11 +276,11 @@ class GaussianProcess:
         level = int(np.argmin(np.abs(np.log(np.array(_NOISES) / self.noise_ratio))))
         best = likelihood(shape, level)
         is_improving = True
-        while is_improving and time.perf_counter() < deadline:
+        while is_improving and self._timer() < deadline:
             is_improving = False
             for steps, levels in _MOVES:
                 other_shape, other_level = shape * _SHAPE_STEP**steps, level + levels
-                if not 0 <= other_level < len(_NOISES) or time.perf_counter() > deadline:
+                if not 0 <= other_level < len(_NOISES) or self._timer() > deadline:
                     continue
                 candidate = likelihood(other_shape, other_level)
                 if candidate > best:
@@ -367,9 +372,9 @@ class GaussianProcess:
 class Belief:
     """A surrogate, and how well it has predicted so far."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, *, timer: Timer = time.perf_counter) -> None:
         """Begin without values, under that kernel."""
-        self.process = GaussianProcess(kernel)
+        self.process = GaussianProcess(kernel, timer=timer)
         self.score = 0.0
         """The log density of the latest values, each before it was taken in; more is better."""
         self._surprise = 1.0
