@@ -113,6 +113,7 @@ class Case:
         seed: Of the start, and of the session.
         round_seconds: What a round takes whatever is in it, on the virtual clock.
         evaluation_seconds: What each of its evaluations adds.
+        effort: How the predictor's work is measured, as in ``efaas.Speculation``.
         noise_seed: Of the session, where it is not that of the start.
     """
 
@@ -122,6 +123,7 @@ class Case:
     seed: int
     round_seconds: float
     evaluation_seconds: float
+    effort: str = "steps"
     noise_seed: int | None = None
 
 
@@ -279,7 +281,7 @@ class _WatchedGuess:
 def compared(case: Case) -> Compared:
     """Run a case both ways and hold the one against the other."""
     mode = METHODS[case.method].mode
-    speculation = efaas.Speculation(mode=mode, width=WIDTH)
+    speculation = efaas.Speculation(mode=mode, width=WIDTH, effort=case.effort)
     ours = _Run(case, efaas.minimize, speculation=speculation)
     theirs = _Run(case, _by_scipy)
     report = ours.result.speculation

@@ -4,8 +4,9 @@ Run it with ``make bench``, or ``python benchmarks/speculation_rounds.py [--quic
 Every run is made twice in sessions of one seed, by ``efaas.minimize`` and by scipy alone; in exact
 mode the evaluated points, the callbacks and the result have to agree to the bit. ``--only`` takes
 the rows whose name holds that text, without the times: ``--only tolerant``. The devices are
-simulated and their time is virtual; the predictor's time is real and added to it. The exit status
-is 1 if a target is missed or anything differs.
+simulated and their time is virtual. Where rounds are counted, so are the predictor's steps, and the
+same comes out on any machine; where seconds are, its time is real and added. The exit status is 1
+if a target is missed or anything differs.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import efaas
 from efaas.testing import FakeBackend
 
 NOISES = (0.0, 0.005, 0.02)
-QUEUED = (4.0, 0.2)  # a round's overhead is that of 20 evaluations; the predictor has 0.4 s
+QUEUED = (4.0, 0.2)  # a round's overhead is that of 20 evaluations; the predictor has 80 paths
 TIMED = (1.0, 0.2)
 GRADIENTS = ("BFGS", "L-BFGS-B", "CG", "TNC", "trust-constr")
 # Rounds over evaluations, and further evaluations over evaluations, both at most.
@@ -144,7 +145,11 @@ def tell_differences(found: Iterable[Compared], verdict: Verdict) -> None:
 
 def times_table(run: Mapped, verdict: Verdict, *, seeds: int, is_quick: bool) -> None:
     methods = [*TARGETS][::4] if is_quick else [*TARGETS]
-    cases = [Case(method, "h2", 0.005, seed, *TIMED) for method in methods for seed in range(seeds)]
+    cases = [
+        Case(method, "h2", 0.005, seed, *TIMED, effort="seconds")
+        for method in methods
+        for seed in range(seeds)
+    ]
     found = list(run(cases))
     print(f"\nSECONDS TO THE SAME RESULT: H2, noise 0.005, a round {TIMED[0]} s and", end=" ")
     print(f"{TIMED[1]} s an evaluation; means over {seeds} seed(s)")

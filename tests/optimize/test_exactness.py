@@ -26,8 +26,8 @@ BOUNDED = ["Nelder-Mead", "Powell", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQ
 CONSTRAINED = ["COBYLA", "COBYQA", "SLSQP", "trust-constr"]
 
 ALWAYS = efaas.Speculation(predictor_share=2e-3, extra_shots=1e9)
-# Where a guess has to come true: also on a machine that does six other things.
-PATIENT = efaas.Speculation(predictor_share=5e-2, extra_shots=1e9)
+# Where a guess has to come true, whatever else the machine does.
+PATIENT = efaas.Speculation(effort="steps", predictor_share=5e-3, extra_shots=1e9)
 
 
 def at_most(iterations: int, method: Any) -> dict[str, Any]:
