@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -22,7 +22,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(VENV)/.installed-dev
+bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py
 	$(BIN)/python benchmarks/scheduler_scale.py
 	$(BIN)/python benchmarks/contention.py
@@ -31,6 +31,10 @@ bench: $(VENV)/.installed-dev
 	$(BIN)/python benchmarks/oracle_cost.py
 	$(BIN)/python benchmarks/speculation_rounds.py
 	$(BIN)/python benchmarks/tolerance.py
+
+figures: $(VENV)/.installed-dev
+	for figure in drift layout_gains placement rounds sentinel shares; do \
+	  $(BIN)/python docs/figures/$$figure.py || exit 1; done
 
 clean:
 	rm -rf $(VENV)
@@ -51,3 +55,7 @@ $(VENV)/.installed: pyproject.toml | $(BIN)/python
 $(VENV)/.installed-dev: pyproject.toml | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[plot,dev]'
 	@touch $@ $(VENV)/.installed
+
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[plot,dev,bench]'
+	@touch $@

@@ -7,7 +7,8 @@ served on TTNS, or a batch job waits for longer than ageing allows.
 
 TTNS, the time to next shot: from when a loop's next job is ready until it starts, without the
 loop's first job. QDC, the quantum duty cycle: the share of the devices' time in which they run,
-until 80 % of the loops are done. Jain's index: of the service by weight that the tenants got while
+until 80 % of the loops are done. Batch wait: from submission to the end, less what the job ran.
+Jain's index: of the service by weight that the tenants got while
 each of them had a job to run.
 """
 
@@ -21,12 +22,12 @@ import random
 import sys
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from statistics import mean
 
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairSettings
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.scheduler import (
     AttemptEnded,
@@ -49,17 +50,30 @@ DEVICES = ("north", "east", "west")
 LOOPS_EACH, ITERATIONS = 4, 100
 STREAM_SECONDS = 1800.0  # how long batch jobs keep coming
 LOADS = (0.25, 0.60)  # of the devices' capacity, by batch jobs
-ORDERS: dict[str, tuple[str, FairSettings | None]] = {
-    "fifo": ("fifo", None),
-    "paper": ("paper", None),
-    "fair": ("fair", FairSettings()),
-    "fair, no holding": ("fair", FairSettings(max_hold_seconds=0.0)),
+POINT_SECONDS = 0.5  # of a batch job, which is a sweep of points
+# By name the order, its settings, and whether batch jobs may be cut between points.
+ORDERS: dict[str, tuple[str, FairSettings | None, bool]] = {
+    "fifo": ("fifo", None, True),
+    "paper": ("paper", None, True),
+    "fair": ("fair", FairSettings(), True),
+    "fair, no holding": ("fair", FairSettings(max_hold_seconds=0.0), True),
+    "fair, jobs whole": ("fair", FairSettings(), False),
 }
 
 
 @dataclass(slots=True)
 class Ran:
-    """A job's life; instants and durations in seconds."""
+    """A job on a device, or a piece of one that was cut; instants and durations in seconds.
+
+    Attributes:
+        job: The job.
+        seconds: How long it takes.
+        submitted_at: When it was submitted, or the piece before it ended.
+        place: The device.
+        started_at: When it began.
+        is_first: Whether it is a loop's first job.
+        is_begun: Whether a piece of the job went before.
+    """
 
     job: Job
     seconds: float
@@ -67,6 +81,7 @@ class Ran:
     place: str = ""
     started_at: float = math.inf
     is_first: bool = False
+    is_begun: bool = False
 
     @property
     def wait_seconds(self) -> float:
@@ -83,7 +98,8 @@ class Cloud:
     """Three devices, twelve loops from the start, and a Poisson stream of batch jobs.
 
     Attributes:
-        ran: Every job, in order of submission.
+        ran: Every job, or its pieces, in order of start.
+        waits: How long each batch job waited in all, from submission to its end.
         converged_at: When each loop's last result was in.
     """
 
@@ -95,14 +111,17 @@ class Cloud:
             load: Batch jobs' share of the devices' capacity, from 0 to 1.
             seed: Of the load; the same for every order.
         """
-        name, settings = ORDERS[order]
+        name, settings, self._is_divisible = ORDERS[order]
         ordering = ORDERINGS[name](Surroundings(DEVICES, settings=settings))
         places = {name: Place() for name in DEVICES} | {CPU: Place()}
         self._scheduler = Scheduler(places, ordering=ordering)
         self._events: list[tuple[float, int, Callable[[], None]]] = []
         self._now = 0.0
         self._order = 0
-        self._by_id: dict[int, Ran] = {}
+        self._by_id: dict[int, Ran] = {}  # what waits or runs of each job
+        self._submitted: dict[int, tuple[float, float]] = {}  # when, and its whole service
+        self.ran: list[Ran] = []
+        self.waits: list[float] = []
         self._then: dict[int, Callable[[], None]] = {}
         self._pins: dict[str, str] = {}
         self.converged_at: dict[str, float] = {}
@@ -114,7 +133,6 @@ class Cloud:
             self._now, _, what = heapq.heappop(self._events)
             what()
         self._scheduler.check_invariants()
-        self.ran: Sequence[Ran] = list(self._by_id.values())
 
     def _open_loop(self, session: int, tenant: str, draw: random.Random) -> None:
         quantum, think = log_uniform(draw, 0.5, 5.0), log_uniform(draw, 0.05, 2.0)
@@ -147,7 +165,8 @@ class Cloud:
 
             def arrive(tenant: str = tenant, it: float = seconds, said: float = declared) -> None:
                 session = 100 + list(WEIGHTS).index(tenant)
-                self._submit(self._job(tenant, session, DEVICES, said), it)
+                points = math.ceil(said / POINT_SECONDS) if self._is_divisible else 1
+                self._submit(self._job(tenant, session, DEVICES, said, points=points), it)
 
             self._at(when, arrive)
             when += draw.expovariate(rate)
@@ -159,13 +178,17 @@ class Cloud:
         places: tuple[str, ...],
         declared: float,
         loop_id: str | None = None,
+        points: int = 1,
     ) -> Job:
         number = len(self._by_id) + 1
-        demand = Demand(qpu_seconds=declared)
-        return Job(number, session, tenant, places, loop_id, demand=demand, weight=WEIGHTS[tenant])
+        demand, weight = Demand(qpu_seconds=declared), WEIGHTS[tenant]
+        return Job(
+            number, session, tenant, places, loop_id, demand=demand, weight=weight, points=points
+        )
 
     def _submit(self, job: Job, seconds: float, *, is_first: bool = False) -> None:
         self._by_id[job.id] = Ran(job, seconds, self._now, is_first=is_first)
+        self._submitted[job.id] = self._now, seconds
         self._handle(Submitted((job,)))
 
     def _handle(self, event: Event) -> None:
@@ -173,14 +196,33 @@ class Cloud:
             match action:
                 case Dispatch(attempt_id, place, (job_id,)):
                     ran = self._by_id[job_id]
+                    if action.cut:
+                        ran = self._cut(ran, action.cut[job_id])
                     ran.place, ran.started_at = place, self._now
+                    self.ran.append(ran)
                     self._at(ran.ended_at, partial(self._end, attempt_id, ran))
                 case Wake(place, at):
                     self._at(at, partial(self._handle, Woken(place)))
                 case Pin(loop_id, place):
                     self._pins[loop_id] = place
                 case Resolve(job_id):
+                    submitted_at, seconds = self._submitted[job_id]
+                    if self._by_id[job_id].job.loop_id is None:
+                        self.waits.append(self._now - submitted_at - seconds)
                     self._then.pop(job_id, lambda: None)()
+
+    def _cut(self, ran: Ran, points: int) -> Ran:
+        """The next points of a job; the others will wait from when these have ended."""
+        share = points / ran.job.points
+        piece = replace(ran, seconds=ran.seconds * share)
+        self._by_id[ran.job.id] = replace(
+            ran,
+            job=ran.job.part(ran.job.points - points),
+            seconds=ran.seconds * (1.0 - share),
+            submitted_at=self._now + piece.seconds,
+            is_begun=True,
+        )
+        return piece
 
     def _end(self, attempt_id: int, ran: Ran) -> None:
         usage = {ran.job.id: Usage(qpu_seconds=ran.seconds)}
@@ -268,9 +310,9 @@ def measured(order: str, load: float, seeds: range) -> Measured:
     settings = ORDERS[order][1]
     is_in_time = True
     for cloud in clouds:
-        batch = [it for it in cloud.ran if it.job.loop_id is None]
+        batch = [it for it in cloud.ran if it.job.loop_id is None and not it.is_begun]
         ttns += [it.wait_seconds for it in cloud.ran if it.job.loop_id and not it.is_first]
-        waits += [it.wait_seconds for it in batch]
+        waits += cloud.waits
         is_in_time &= settings is None or all(
             it.wait_seconds <= longest_wait_allowed(it, cloud.ran, settings)
             for it in batch

@@ -19,9 +19,10 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
-    from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
+    from efaas.policies.sentinel import Sentinel
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "PlacementWeights",
     "QuantumFuture",
     "RepinSettings",
+    "Sentinel",
     "Speculation",
     "SpeculationReport",
     "__version__",
@@ -51,12 +53,13 @@ _HOMES = {
     "EFScheduler": "efaas.session",
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
-    "FairSettings": "efaas.policies.fair_queue",
+    "FairSettings": "efaas.policies.fair_settings",
     "LoopEvent": "efaas.model.events",
     "Objective": "efaas.objective",
     "PlacementWeights": "efaas.policies.placement",
     "QuantumFuture": "efaas.future",
     "RepinSettings": "efaas.policies.repinning",
+    "Sentinel": "efaas.policies.sentinel",
     "Speculation": "efaas.optimize",
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",

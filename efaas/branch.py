@@ -3,7 +3,8 @@
 Every session has one tree. Its root is the true trajectory, always committed; a branch below it
 stands for one guessed value. Work submitted while a branch is current hangs on that branch. A
 branch ends committed (the guess was right: its work becomes its parent's) or rolled back (its
-work, and that of every branch below it, is withdrawn).
+work, and that of every branch below it, is withdrawn). It cannot be committed once something that
+its work stands on has changed, such as the device that a loop is on.
 
 How often a point was asked for is counted here too, since a rolled-back branch must leave no
 trace in those counts: the n-th evaluation of a point has the n-th random seed.
@@ -17,14 +18,14 @@ from collections.abc import Hashable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from efaas.errors import BranchRolledBack
 
 if TYPE_CHECKING:
     from efaas.future import QuantumFuture
 
-__all__ = ["Branch", "BranchState", "current_branch", "entered"]
+__all__ = ["Branch", "BranchState", "Footing", "current_branch", "entered"]
 
 
 class BranchState(Enum):
@@ -35,10 +36,28 @@ class BranchState(Enum):
     ROLLED_BACK = "rolled back"
 
 
+class Footing(Protocol):
+    """What work on a branch stands on."""
+
+    def holds(self) -> bool:
+        """Whether it is still as it was."""
+        ...
+
+
 class Branch:
     """A node of the tree. All methods may be called from any thread."""
 
-    __slots__ = ("_bases", "_children", "_counts", "_futures", "_lock", "_parent", "_state")
+    __slots__ = (
+        "__weakref__",
+        "_bases",
+        "_children",
+        "_counts",
+        "_footings",
+        "_futures",
+        "_lock",
+        "_parent",
+        "_state",
+    )
 
     def __init__(self, parent: Branch | None = None) -> None:
         """A new branch below ``parent``, or a new tree.
@@ -54,6 +73,7 @@ class Branch:
         self._children: set[Branch] = set()
         self._futures: set[QuantumFuture[Any]] = set()
         self._counts: Counter[Hashable] = Counter()
+        self._footings: set[Footing] = set()
         self._bases: dict[Hashable, int] = {}  # what the counts above were when first relied on
         if parent is not None:
             with self._lock:
@@ -81,15 +101,33 @@ class Branch:
         """Held, it keeps the whole tree from changing."""
         return self._lock
 
-    def require_alive(self) -> None:
-        """Raise ``BranchRolledBack`` if this branch or one above it was rolled back."""
+    @property
+    def is_alive(self) -> bool:
+        """Whether neither this branch nor one above it was rolled back."""
         node: Branch | None = self
         while node is not None:
             if node._state is BranchState.ROLLED_BACK:
-                raise BranchRolledBack(
-                    "this step ran on a guess that turned out wrong; what it submits is dropped"
-                )
+                return False
             node = node._parent
+        return True
+
+    def require_alive(self) -> None:
+        """Raise ``BranchRolledBack`` if this branch or one above it was rolled back."""
+        if not self.is_alive:
+            raise BranchRolledBack(
+                "this step ran on a guess that turned out wrong; what it submits is dropped"
+            )
+
+    def stand_on(self, footing: Footing) -> Branch:
+        """Let the branch be committed only while ``footing`` holds.
+
+        Returns:
+            The branch to roll back once it does not: this one, or that which it was committed into.
+        """
+        with self._lock:
+            own = self._committed_into()
+            own._footings.add(footing)
+            return own
 
     def attach(self, future: QuantumFuture[Any]) -> None:
         """Hang a future on this branch; forgotten as soon as nothing can withdraw it any more."""
@@ -111,16 +149,22 @@ class Branch:
     def commit(self) -> list[QuantumFuture[Any]] | None:
         """The guess was right. Returns the futures that are no longer speculative.
 
-        None if the branch cannot be committed: it was rolled back before, or a point that it asked
-        for was meanwhile asked for above it, so that its occurrence numbers are taken.
+        None if the branch cannot be committed: it was rolled back before, what it stands on has
+        changed, or a point that it asked for was meanwhile asked for above it, so that its
+        occurrence numbers are taken.
         """
         with self._lock:
             if self._state is not BranchState.OPEN or self._parent is None:
                 return None
             if any(self._count_above(key) != base for key, base in self._bases.items()):
                 return None
+            if not all(footing.holds() for footing in self._footings):
+                return None
             self._state = BranchState.COMMITTED
             into = self._committed_into()
+            if into._parent is not None:
+                into._footings |= self._footings
+            self._footings.clear()
             for key, count in self._counts.items():
                 if into._parent is not None:
                     into._bases.setdefault(key, into._count_above(key))

@@ -15,6 +15,7 @@ The tree::
     │   ├── ShotsError                    shots or precision out of range
     │   ├── GradientError                 the parameter-shift rule does not apply to a gate
     │   └── OptimizerError                unknown method, contradictory arguments
+    ├── BackendError(RuntimeError)        a backend cannot be asked
     ├── ClosedError(RuntimeError)         the session or scheduler is closed
     ├── DeadlockError(RuntimeError)       waiting here could never end
     ├── JobFailedError(RuntimeError)      every attempt of a job failed
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from efaas.model.job import AttemptRecord
 
 __all__ = [
+    "BackendError",
     "BranchRolledBack",
     "CircuitError",
     "CircuitTooWideError",
@@ -143,6 +145,18 @@ class GradientError(InputError):
 
 class OptimizerError(InputError):
     """An unknown method, or arguments that contradict each other."""
+
+
+class BackendError(EfaasError, RuntimeError):
+    """A backend cannot be asked for its calibration or a circuit's form; ``__cause__`` is why.
+
+    Attributes:
+        backend: Its name.
+    """
+
+    def __init__(self, message: str, *, backend: str) -> None:
+        super().__init__(message)
+        self.backend = backend
 
 
 class ClosedError(EfaasError, RuntimeError):

@@ -78,6 +78,11 @@ class Submission(Protocol):
 
     job: Job
 
+    @property
+    def origin(self) -> tuple[str, str | None] | None:
+        """The backend and the calibration id of its result, once there is one."""
+        ...
+
     def snapshot(self, *, is_cancelled: bool = False) -> JobSnapshot:
         """What has happened to it so far, to a future that was cancelled or not."""
         ...
@@ -109,6 +114,14 @@ class QuantumFuture(Future[T]):
         if self._ticket is None:
             return None
         return self._ticket.snapshot(is_cancelled=self.cancelled())
+
+    @property
+    def origin(self) -> tuple[str, str | None] | None:
+        """The backend and the calibration id that its value came from.
+
+        As in ``job``, without the rest. None while there is no value, and for what no backend gave.
+        """
+        return None if self._ticket is None else self._ticket.origin
 
     def result(self, timeout: float | None = None) -> T:
         """The value, waiting for it at most ``timeout`` seconds.

@@ -26,9 +26,11 @@ from efaas.future import QuantumFuture
 from efaas.loops import Loops
 from efaas.objective import Objective
 from efaas.observe import Recorder
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS, PlacementWeights
 from efaas.policies.repinning import RepinSettings
+from efaas.policies.sentinel import Sentinel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -39,7 +41,6 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport
-    from efaas.policies.fair_queue import FairSettings
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -104,6 +105,7 @@ class EFScheduler:
         if fairness is not None and ordering != "fair":
             raise InputError(f"fairness is for ordering='fair'; {ordering!r} has no use for it")
         place = _chosen("placement", placement, PLACEMENTS)
+        _check_type("fairness", fairness, FairSettings)
         _check_type("weights", weights, PlacementWeights)
         _check_type("repinning", repinning, RepinSettings)
         self._backends, self._owned = _resolved(backends)
@@ -136,7 +138,12 @@ class EFScheduler:
         return tuple(self._backends)
 
     def session(
-        self, *, tenant: str = "default", weight: float | None = None, seed: int | None = None
+        self,
+        *,
+        tenant: str = "default",
+        weight: float | None = None,
+        seed: int | None = None,
+        sentinel: Sentinel | None = None,
     ) -> EFSession:
         """A session of this scheduler; closing it leaves the scheduler open.
 
@@ -145,13 +152,14 @@ class EFScheduler:
             weight: The tenant's share relative to others; positive. By default that of its other
                 open sessions, or 1.
             seed: Fixes every random number of the session; drawn at random if None.
+            sentinel: Looks after the devices between calibrations, as for ``EFSession``.
 
         Raises:
             ClosedError: The scheduler is closed.
             InputError: ``weight`` is not positive and finite, or not that of the tenant's other
                 open sessions; or ``seed`` is negative.
         """
-        return EFSession(scheduler=self, tenant=tenant, weight=weight, seed=seed)
+        return EFSession(scheduler=self, tenant=tenant, weight=weight, seed=seed, sentinel=sentinel)
 
     def cache_info(self) -> CacheInfo:
         """Counters of the warm calibration caches of all backends together."""
@@ -249,6 +257,7 @@ class EFSession:
         scheduler: EFScheduler | None = None,
         cpu_slots: int | None = None,
         clock: Clock | None = None,
+        sentinel: Sentinel | None = None,
     ) -> None:
         """Open a session.
 
@@ -262,6 +271,9 @@ class EFSession:
             scheduler: Share this scheduler instead of making one; then no ``backends``.
             cpu_slots: Classical steps that run side by side; the machine's cores by default.
             clock: Source of the timelines' instants, as for ``EFScheduler``.
+            sentinel: Has the best point of each loop with one observable evaluated once more now
+                and then, so that a device that changes between calibrations is noticed. None by
+                default, since it costs shots.
 
         Raises:
             UnknownBackendError: No backend of that name.
@@ -275,8 +287,11 @@ class EFSession:
             isinstance(weight, int | float) and 0 < weight < float("inf")
         ):
             raise InputError(f"weight must be positive and finite, got {weight!r}")
+        if not isinstance(tenant, str) or not tenant:
+            raise InputError(f"tenant must be a name, got {tenant!r}")
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
+        _check_type("sentinel", sentinel, Sentinel)
         self.seed = secrets.randbits(64) if seed is None else int(seed)
         self.tenant = tenant
         self._owns_scheduler = scheduler is None
@@ -293,6 +308,7 @@ class EFSession:
             self._scheduler._backends,
             session_id=self._id,
             seed=self.seed,
+            sentinel=sentinel,
         )
         self._is_closed = self._is_ended = False
 
@@ -312,6 +328,7 @@ class EFSession:
 
         Raises:
             CircuitError: No backend here can run the circuit.
+            BackendError: None can be asked.
             ObservableError: The wrong width, or complex coefficients.
             ShotsError: ``shots`` is below 1.
             ClosedError: The session is closed.
@@ -431,11 +448,12 @@ class EFSession:
             seconds=self._dispatcher.now() - self._opened_at,
             hits=self._scope.hits,
             misses=self._scope.misses,
+            checks=self._loops.checks,
         )
 
     @property
     def events(self) -> tuple[LoopEvent, ...]:
-        """What changes of calibration and failures did to the session's loops, oldest first.
+        """What changed under the session's loops, and what was done about it, oldest first.
 
         They are noticed when a loop submits. ``future.job.calibration_id`` says on which side of
         a change a result is.

@@ -42,3 +42,17 @@ def test_the_architecture_names_files_that_exist() -> None:
     tests = {path.name for path in (ROOT / "tests").rglob("*.py")}
     missing = sorted(file for _, file in named if file not in known | tests)
     assert missing == []
+
+
+def test_every_figure_of_a_page_is_drawn_by_a_command() -> None:
+    targets = (ROOT / "Makefile").read_text()
+    shown = {
+        name
+        for page in (ROOT / "docs").rglob("*.md")
+        for name in re.findall(r"\(\.*/?figures/(\w+)\.svg\)", page.read_text())
+    }
+    assert shown >= {"drift", "layout_gains", "placement", "rounds", "sentinel", "shares"}
+    for name in shown:
+        assert (ROOT / "docs" / "figures" / f"{name}.svg").exists()
+        assert f"Draws {name}.svg" in (ROOT / "docs" / "figures" / f"{name}.py").read_text()
+        assert f" {name} " in targets or f" {name};" in targets

@@ -9,15 +9,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+import efaas
 from efaas.errors import InputError
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.fair_queue import FairQueue
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
+from efaas.policies.paper_priority import PaperPriority
 from efaas.scheduler import (
     AttemptEnded,
+    Cancelled,
     Delivered,
     Dispatch,
     Place,
@@ -250,15 +254,34 @@ def test_splitting_into_sessions_gains_nothing() -> None:
     assert max(inside[s] for s in range(2, 10)) - min(inside[s] for s in range(2, 10)) <= 2.0
 
 
-@pytest.mark.parametrize("factor", [0.01, 100.0])
-def test_a_false_declaration_pays_for_one_job_at_the_most(factor: float) -> None:
+@settings(max_examples=60, deadline=None)
+@given(
+    factors=st.lists(st.sampled_from([0.0, 0.01, 0.5, 1.0, 3.0, 100.0]), min_size=1, max_size=4),
+    weights=st.lists(st.sampled_from([1.0, 2.0, 4.0]), min_size=2, max_size=4),
+    quantum=st.sampled_from([0.25, 1.0, 4.0]),
+)
+@example(factors=[0.01], weights=[1.0, 1.0], quantum=1.0)
+@example(factors=[100.0], weights=[1.0, 1.0], quantum=1.0)
+def test_a_false_declaration_pays_for_one_job_at_the_most(
+    factors: list[float], weights: list[float], quantum: float
+) -> None:
+    """The first tenant's service is its share, and one job, whatever it declares in turn.
+
+    All are backlogged, and the share is by weight. A job of another tenant's may be under way when
+    the time is up, which is not counted.
+    """
     simulation = Simulation()
-    for _ in range(300):
-        simulation.submit("liar", 1.0, declared=factor, session=1)
-        simulation.submit("honest", 1.0, session=2)
-    simulation.run(until=200.0)
-    service = simulation.service(lambda job: job.tenant)
-    assert service["liar"] <= service["honest"] + 2.0
+    for index in range(120):
+        for session, weight in enumerate(weights):
+            is_liar = session == 0
+            seconds = quantum if is_liar else 1.0
+            declared = factors[index % len(factors)] * quantum if is_liar else seconds
+            simulation.submit(
+                f"tenant {session}", seconds, declared=declared, session=session, weight=weight
+            )
+    simulation.run(until=60.0)
+    share = 60.0 * weights[0] / sum(weights)
+    assert simulation.service(lambda job: job.tenant)["tenant 0"] <= share + quantum + 1e-9
 
 
 def test_an_idle_tenant_banks_nothing_and_a_newcomer_is_served_at_once() -> None:
@@ -450,41 +473,99 @@ def test_speculative_jobs_are_paid_for_and_only_run_where_nobody_else_would() ->
     assert shares.finish("guesser", 0) >= 49
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
-    st.lists(
+    ordering=st.sampled_from(sorted(ORDERINGS)),
+    arrivals=st.lists(
+        st.tuples(
+            st.floats(0.0, 4.0),
+            st.sampled_from("ab"),
+            lengths,
+            st.sampled_from([None, "loop"]),
+            st.integers(0, 3),
+        ),
+        min_size=3,
+        max_size=40,
+    ),
+)
+def test_guesses_that_wait_change_no_turn_of_a_committed_job(
+    ordering: str, arrivals: list[tuple[float, str, float, str | None, int]]
+) -> None:
+    """Committed jobs start when and in the order in which they do without any guesses.
+
+    The guesses are withdrawn before the place is free, as where each turns out wrong: they never
+    run, so there is no running attempt to account for.
+    """
+
+    def starts(*, with_guesses: bool) -> list[tuple[int, float]]:
+        simulation = Simulation(ordering=ordering, settings=FairSettings())
+        named: dict[int, int] = {}
+
+        def go(index: int) -> None:
+            _, tenant, seconds, loop, guesses = arrivals[index]
+            named[
+                simulation.submit(
+                    tenant, seconds, session=ord(tenant), loop=loop and f"{loop} of {tenant}"
+                )
+            ] = index
+            made = [
+                simulation.submit(who, 1.0, session=ord(who), speculative=True)
+                for who in ("a", "b", "g")[: guesses if with_guesses else 0]
+            ]
+            # The place was given to the committed job, or was busy: none of these has begun.
+            simulation.perform(Cancelled(tuple(made)))
+
+        when = 0.0
+        for index, (gap, *_) in enumerate(arrivals):
+            when += gap
+            simulation.at(when, lambda index=index: go(index))  # type: ignore[misc]
+        simulation.run()
+        begun = [(named[i], at) for i, at in simulation.started_at.items() if i in named]
+        return sorted(begun, key=lambda it: (it[1], it[0]))
+
+    assert starts(with_guesses=True) == starts(with_guesses=False)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    ordering=st.sampled_from(sorted(ORDERINGS)),
+    devices=st.integers(1, 2),
+    arrivals=st.lists(
         st.tuples(st.floats(0.0, 4.0), st.sampled_from("ab"), lengths, st.booleans()),
         min_size=3,
         max_size=60,
-    )
+    ),
 )
 def test_speculation_delays_no_committed_job_by_more_than_a_running_attempt(
-    arrivals: list[tuple[float, str, float, bool]],
+    ordering: str, devices: int, arrivals: list[tuple[float, str, float, bool]]
 ) -> None:
-    """The committed jobs alone, and with guesses between them: none starts much later."""
+    """While a committed job waits, no guess starts where it could run.
 
-    def starts(*, with_guesses: bool) -> dict[int, float]:
-        simulation = Simulation(ordering="fifo")
-        when, found = 0.0, {}
-        for index, (gap, tenant, seconds, speculative) in enumerate(arrivals):
-            when += gap
-            if with_guesses or not speculative:
-
-                def go(
-                    i: int = index, t: str = tenant, s: float = seconds, g: bool = speculative
-                ) -> None:
-                    found[i] = simulation.submit(t, s, session=ord(t), speculative=g)
-
-                simulation.at(when, go)
-        simulation.run()
-        return {i: simulation.started_at[found[i]] for i in found if not arrivals[i][3]}
-
-    alone, together = starts(with_guesses=False), starts(with_guesses=True)
-    guesses = [seconds for _, _, seconds, speculative in arrivals if speculative]
-    for index, at in alone.items():
-        assert together[index] <= at + sum(guesses) + 1e-9
-    committed = sorted(alone, key=lambda i: alone[i])
-    assert committed == sorted(together, key=lambda i: together[i])
+    So only guesses that ran when it came are ahead of it: one at each place.
+    """
+    names = tuple(f"qpu {index}" for index in range(devices))
+    simulation = Simulation(places=names, ordering=ordering, settings=FairSettings())
+    when = 0.0
+    for index, (gap, tenant, seconds, speculative) in enumerate(arrivals):
+        when += gap
+        place = names[index % devices]
+        simulation.at(
+            when,
+            lambda t=tenant, s=seconds, g=speculative, p=place: simulation.submit(  # type: ignore[misc]
+                t, s, session=ord(t), speculative=g, place=p
+            ),
+        )
+    simulation.run()
+    for it in simulation.ran:
+        if it.job.speculative:
+            continue
+        came = simulation.submitted_at[it.job.id]
+        between = [
+            o
+            for o in simulation.ran
+            if o.job.speculative and o.place == it.place and came < o.start < it.start
+        ]
+        assert not between
 
 
 @settings(max_examples=30, deadline=None)
@@ -531,7 +612,6 @@ def test_times_may_be_scaled(
 
 def test_the_papers_weights_decide_the_order() -> None:
     """Under contention each of alpha, beta and gamma changes who goes first."""
-    from efaas.policies.paper_priority import PaperPriority
 
     def first(now: float, **weights: float) -> int:
         order = PaperPriority(**weights)
@@ -553,6 +633,12 @@ def test_the_papers_weights_decide_the_order() -> None:
     ("wrong", "told"),
     [
         ({"max_overtakes": 0}, "max_overtakes"),
+        ({"max_overtakes": 2.5}, "whole number"),
+        ({"max_overtakes": True}, "whole number"),
+        ({"max_wait_seconds": "soon"}, "max_wait_seconds must be a number"),
+        ({"max_utilisation": 0.0}, "max_utilisation"),
+        ({"loop_idle_seconds": -1.0}, "loop_idle_seconds"),
+        ({"max_round_seconds": float("nan")}, "max_round_seconds"),
         ({"max_wait_seconds": 0.0}, "max_wait_seconds"),
         ({"max_wait_seconds": float("nan")}, "max_wait_seconds"),
         ({"slot_seconds": -1.0}, "slot_seconds"),
@@ -594,3 +680,75 @@ def test_guesses_of_a_loop_in_its_slot_run_while_it_thinks_and_cost_it_nothing()
     simulation.run()
     assert len(simulation.ran) == 50
     assert max(waits) <= 0.5
+
+
+@pytest.mark.parametrize("kind", [Demand, Usage])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_service_that_is_no_number_of_seconds_is_refused(
+    kind: type[Demand] | type[Usage], wrong: float
+) -> None:
+    with pytest.raises(InputError, match="finite seconds of 0 or more"):
+        kind(qpu_seconds=wrong)
+    with pytest.raises(InputError, match="finite seconds of 0 or more"):
+        kind(cpu_seconds=wrong)
+
+
+@pytest.mark.parametrize("name", ["alpha", "beta", "gamma"])
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -1.0])
+def test_weights_of_the_papers_rule_that_order_nothing_are_refused(name: str, wrong: float) -> None:
+    with pytest.raises(InputError, match=name):
+        PaperPriority(**{name: wrong})
+
+
+def test_a_loop_whose_last_job_was_cancelled_does_not_keep_its_slot() -> None:
+    """Silence after a cancellation is silence as after a result."""
+    queue = FairQueue(("qpu",), settings=FairSettings(loop_idle_seconds=10.0))
+    now = 0.0
+    for number in range(1, 5):
+        queue.add(Job(number, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), now)
+        taken = queue.take("qpu", 1, now)
+        queue.started(taken, "qpu", now)
+        queue.ended(taken[0], "qpu", Usage(qpu_seconds=1.0), now + 1.0)
+        now += 2.0
+    queue.add(Job(5, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), now)
+    assert queue._loops.holds("vqe", "qpu")
+    queue.discard(5)
+    queue.add(Job(6, 2, "bob", ("qpu",), demand=Demand(1.0)), now + 11.0)
+    assert [job.id for job in queue.take("qpu", 1, now + 11.0)] == [6]
+    assert not queue._loops.holds("vqe", "qpu")
+
+
+def test_a_round_that_failed_as_a_whole_is_not_iterating() -> None:
+    queue = FairQueue(("qpu",))
+    job = Job(1, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0))
+    for now in (0.0, 1.0, 2.0, 3.0):
+        queue.add(job, now)
+        queue.started(queue.take("qpu", 1, now), "qpu", now)
+        queue.ended(job, "qpu", Usage(), now + 0.5, goes_on=True)
+    assert not queue._loops.any_at("qpu")
+
+
+def test_several_loops_that_think_hold_a_place_no_longer_than_one() -> None:
+    """One hold after another adds up to ``max_hold_seconds`` at the most."""
+    simulation = Simulation(settings=FairSettings(max_hold_seconds=2.0, max_utilisation=5.0))
+    for name in "xyz":
+        simulation.loop(name, 25, quantum=0.1, think=1.9, tenant="ada", session=ord(name))
+    simulation.run(until=20.0)
+    for _ in range(20):
+        simulation.submit("batch", 30.0, session=1)
+    simulation.run()
+    busy = sorted((it.start, it.end) for it in simulation.ran if it.start > 21.0)
+    gaps = [later[0] - earlier[1] for earlier, later in itertools.pairwise(busy)]
+    assert max(gaps) <= 2.0 + 1e-9
+
+
+def test_jobs_of_a_loop_that_was_closed_still_run() -> None:
+    queue = FairQueue(("qpu",))
+    queue.add(Job(1, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), 0.0)
+    queue.forget("vqe")
+    assert [job.id for job in queue.take("qpu", 1, 1.0)] == [1]
+
+
+def test_fairness_that_is_no_settings_is_refused() -> None:
+    with pytest.raises(InputError, match="fairness must be a FairSettings or None"):
+        efaas.EFScheduler("aer", fairness={"max_wait_seconds": 10.0})  # type: ignore[arg-type]

@@ -23,6 +23,7 @@ def test_the_public_names_are_these() -> None:
         "PlacementWeights",
         "QuantumFuture",
         "RepinSettings",
+        "Sentinel",
         "Speculation",
         "SpeculationReport",
         "__version__",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from hypothesis import settings
@@ -11,7 +12,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from efaas.errors import InvariantError
 from efaas.model.job import CPU, Demand, Job, Usage
-from efaas.policies.fair_queue import FairSettings
+from efaas.model.profile import CircuitProfile
+from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import BackendLoad, LeastLoaded
 from efaas.scheduler import (
@@ -34,6 +36,7 @@ from efaas.scheduler import (
     Wake,
     Woken,
 )
+from efaas.scheduler.events import LoopReconsidered
 
 
 def job(
@@ -44,6 +47,7 @@ def job(
     rides_with: int | None = None,
     session: int = 1,
     seconds: float = 0.0,
+    points: int = 1,
 ) -> Job:
     return Job(
         job_id,
@@ -54,6 +58,7 @@ def job(
         speculative,
         rides_with,
         Demand(qpu_seconds=seconds),
+        points=points,
     )
 
 
@@ -241,7 +246,8 @@ class SchedulerMachine(RuleBasedStateMachine):
     """Against a model that only knows what was submitted, cancelled and answered.
 
     No job is lost, none runs twice at once or after success, a cancelled job never starts, loops
-    stay on one backend, no committed job is passed over by a speculative one at dispatch, none is
+    stay on one backend unless a calibration or a failure moves them, a cut job runs each point
+    once, no committed job is passed over by a speculative one at dispatch, none is
     overtaken too often, and no place idles while a job that may run there waits, unless it is kept
     free for a loop until an instant that is asked for.
     """
@@ -272,6 +278,9 @@ class SchedulerMachine(RuleBasedStateMachine):
         self.cancelled: set[int] = set()
         self.ended: set[int] = set()
         self.loop_places: dict[str, str] = {}
+        self.placed: dict[int, str] = {}  # a loop's job: it stays where it was queued
+        self.left_of: dict[int, int] = {}  # points of a job that was cut before
+        self.rests: dict[int, int] = {}  # of a running job that was cut: points that are left
         self.attempts: dict[int, int] = {}
         self.undelivered: list[int] = []
         self.reordered: set[int] = set()  # queued anew: what overtook them before does not count
@@ -281,7 +290,13 @@ class SchedulerMachine(RuleBasedStateMachine):
         for action in self.scheduler.handle(event, self.now):  # type: ignore[arg-type]
             match action:
                 case Dispatch(attempt_id, place, job_ids):
-                    self.dispatched(attempt_id, place, job_ids)
+                    self.dispatched(place, job_ids)
+                    for job_id, points in (action.cut or {}).items():
+                        left = self.left_of.get(job_id, self.jobs[job_id].points)
+                        assert 0 < points < left
+                        assert job_id not in self.speculative
+                        self.rests[job_id] = left - points
+                        self.attempts[job_id] -= 1
                     self.running[attempt_id] = action
                 case Resolve(job_id) | Fail(job_id):
                     assert job_id not in self.ended | self.cancelled | self.waiting
@@ -293,7 +308,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 case Pin():
                     pass
 
-    def dispatched(self, attempt_id: int, place: str, job_ids: tuple[int, ...]) -> None:
+    def dispatched(self, place: str, job_ids: tuple[int, ...]) -> None:
         assert job_ids
         for job_id in job_ids:
             assert job_id in self.waiting, "only a waiting job may start"
@@ -303,7 +318,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             assert self.attempts[job_id] <= 2
             loop = self.jobs[job_id].loop_id
             if loop is not None:
-                assert self.loop_places.setdefault(loop, place) == place
+                expected = self.placed.get(job_id) or self.loop_places.setdefault(loop, place)
+                assert place == expected
+                self.placed[job_id] = place
         self.waiting -= set(job_ids)
         self.count_overtakes(place, job_ids)
         hosts = set(job_ids) - self.speculative
@@ -323,7 +340,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         """No committed job is overtaken more often than allowed."""
         for other in self.waiting - self.speculative:
             loop = self.jobs[other].loop_id
-            is_elsewhere = loop is not None and self.loop_places.get(loop) != place
+            is_elsewhere = loop is not None and self.placed.get(other) != place
             may_run = place in self.jobs[other].places and not is_elsewhere
             if may_run and other not in self.reordered:
                 self.overtakes[other, place] += sum(
@@ -340,6 +357,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         speculative=st.booleans(),
         seconds=st.sampled_from([0.0, 0.1, 1.0, 30.0]),
         session=st.integers(1, 4),
+        points=st.sampled_from([1, 1, 3, 40]),
     )
     def submit(
         self,
@@ -348,6 +366,7 @@ class SchedulerMachine(RuleBasedStateMachine):
         speculative: bool,
         seconds: float,
         session: int,
+        points: int,
     ) -> None:
         made = []
         for where in places:
@@ -360,6 +379,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                 speculative=speculative,
                 seconds=seconds,
                 session=session,
+                points=1 if where == (CPU,) else points,
             )
             self.jobs[new.id] = new
             self.waiting.add(new.id)
@@ -367,6 +387,35 @@ class SchedulerMachine(RuleBasedStateMachine):
                 self.speculative.add(new.id)
             made.append(new)
         self.perform(Submitted(tuple(made)))
+        for new in made:
+            if new.loop_id is not None:
+                pin = self.scheduler.explanation(new.loop_id).backend
+                assert self.loop_places.setdefault(new.loop_id, pin) == pin
+                self.placed[new.id] = pin
+
+    @precondition(lambda self: {"x", "y"} & set(self.loop_places))
+    @rule(data=st.data(), shift=st.sampled_from([0.0, -0.3, -30.0, None]))
+    def recalibrate(self, data: st.DataObject, shift: float | None) -> None:
+        """A loop's backend has a new calibration, or has failed it (None): it may move."""
+        loop = data.draw(st.sampled_from(sorted({"x", "y"} & set(self.loop_places))))
+        here = self.loop_places[loop]
+        there = "b" if here == "a" else "a"
+        before = CircuitProfile(here, 2, 1, 1, (0, 1), 1.0, True, ln_gates=-0.1)
+        after = replace(before, ln_gates=-0.1 + (shift or 0.0))
+        other = replace(before, backend=there)
+        profiles = (after, other) if shift is not None else (other,)
+        event = LoopReconsidered(loop, before, profiles, has_failed=shift is None)
+        self.perform(event)
+        self.loop_places[loop] = self.scheduler.explanation(loop).backend
+        if shift in (0.0, None):
+            assert self.loop_places[loop] == (here if shift == 0.0 else there)
+
+    @precondition(lambda self: self.last_id > 6)
+    @rule(loop=st.sampled_from(["x", "y", "x on a", "y on a"]))
+    def close(self, loop: str) -> None:
+        """A loop submits nothing more; one of its name that comes later is a new one."""
+        self.loop_places.pop(loop, None)
+        self.perform(LoopClosed(loop))
 
     @rule(place=st.sampled_from(["a", "b"]), riders=st.integers(1, 4), session=st.integers(1, 2))
     def submit_with_riders(self, place: str, riders: int, session: int) -> None:
@@ -396,8 +445,20 @@ class SchedulerMachine(RuleBasedStateMachine):
             if len(failed) > 1:
                 self.waiting |= set(failed) - self.cancelled
                 self.reordered |= set(failed)
+                for job_id in failed:
+                    self.rests.pop(job_id, None)
+        self.go_on(attempt, failed)
         usage = {job_id: Usage(qpu_seconds=0.3, cpu_seconds=0.2) for job_id in attempt.job_ids}
         self.perform(AttemptEnded(attempt_id, failed, mode == "round fails", usage))
+
+    def go_on(self, attempt: Dispatch, failed: tuple[int, ...] = ()) -> None:
+        """What is left of the jobs that were cut waits again."""
+        for job_id in attempt.job_ids:
+            left = self.rests.pop(job_id, None)
+            if left is not None and job_id not in self.cancelled | set(failed):
+                self.left_of[job_id] = left
+                self.waiting.add(job_id)
+                self.reordered.add(job_id)
 
     @rule(loop=st.sampled_from(["x", "y"]), rounds=st.integers(1, 4))
     def iterate(self, loop: str, rounds: int) -> None:
@@ -418,6 +479,7 @@ class SchedulerMachine(RuleBasedStateMachine):
                     self.wake("a")
                     continue
                 attempt = self.running.pop(attempt_id)
+                self.go_on(attempt)
                 usage = {job_id: Usage(qpu_seconds=0.3) for job_id in attempt.job_ids}
                 self.perform(AttemptEnded(attempt_id, usage=usage))
                 while self.undelivered:
@@ -483,7 +545,9 @@ class SchedulerMachine(RuleBasedStateMachine):
             elif not self.running:
                 self.wake(min(self.wakes))
             else:
-                self.perform(AttemptEnded(self.running.pop(min(self.running)).attempt_id))
+                attempt = self.running.pop(min(self.running))
+                self.go_on(attempt)
+                self.perform(AttemptEnded(attempt.attempt_id))
         assert not self.waiting
         assert self.ended | self.cancelled == set(self.jobs), "a job was lost"
         self.scheduler.check_invariants()

@@ -525,6 +525,8 @@ class TestBadInput:
             ({"backends": "aer", "seed": -1}, "seed"),
             ({"backends": "aer", "seed": 1.5}, "seed"),
             ({"backends": "aer", "weight": 0}, "weight"),
+            ({"backends": "aer", "tenant": ""}, "tenant"),
+            ({"backends": "aer", "tenant": None}, "tenant"),
             ({"backends": "aer", "weight": float("nan")}, "weight"),
             ({"backends": "aer", "cpu_slots": 0}, "cpu_slots"),
             ({"backends": ["aer", "aer"]}, "two backends are named"),

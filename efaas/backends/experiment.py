@@ -133,6 +133,14 @@ class Experiment:
         return self._lifting.circuit(self.slots)
 
     @property
+    def mixed_values(self) -> tuple[float, ...]:
+        """Expectation value of each observable in the maximally mixed state."""
+        return tuple(
+            float(np.real(each.coeffs[~(each.paulis.x | each.paulis.z).any(axis=1)].sum()))
+            for each in self.observables
+        )
+
+    @property
     def num_parameters(self) -> int:
         """Number of the user's parameters."""
         return len(self.parameter_names)

@@ -66,6 +66,19 @@ class Estimates:
     evs: NDArray[np.float64]
     stds: NDArray[np.float64]
 
+    @property
+    def num_points(self) -> int:
+        """How many points were estimated."""
+        return len(self.evs)
+
+    def followed_by(self, other: Estimates) -> Estimates:
+        """These points and then the other's, of the same experiment."""
+        import numpy as np
+
+        return Estimates(
+            np.concatenate([self.evs, other.evs]), np.concatenate([self.stds, other.stds])
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Samples:
@@ -79,6 +92,21 @@ class Samples:
 
     registers: dict[str, NDArray[np.uint8]]
     num_bits: dict[str, int]
+
+    @property
+    def num_points(self) -> int:
+        """How many points were sampled."""
+        return len(next(iter(self.registers.values())))
+
+    def followed_by(self, other: Samples) -> Samples:
+        """These points and then the other's, of the same experiment."""
+        import numpy as np
+
+        registers = {
+            name: np.concatenate([bits, other.registers[name]])
+            for name, bits in self.registers.items()
+        }
+        return Samples(registers, self.num_bits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +122,11 @@ class Outcome:
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
+
+    def followed_by(self, other: Outcome) -> Outcome:
+        """The outcome of an evaluation that was cut, from its two parts; what the first cost."""
+        value = self.value.followed_by(other.value)  # type: ignore[arg-type]
+        return Outcome(value, self.usage, other.calibration_id)
 
 
 @runtime_checkable

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from efaas.model.job import Usage
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Backend, Evaluation, Outcome
+    from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
     from efaas.dispatch.ticket import Ticket
 
@@ -34,7 +34,7 @@ def run_step(ticket: Ticket, clock: Clock) -> Result:
         result: Result = Values((cast("Callable[[], Any]", ticket.work)(),))
     except BaseException as error:
         result = error
-    ticket.usage = Usage(cpu_seconds=clock.now() - started_at)
+    ticket.usage = ticket.spent = Usage(cpu_seconds=clock.now() - started_at)
     return result
 
 
@@ -49,7 +49,7 @@ def run_round(
     started_at = clock.now()
     for ticket in tickets:
         ticket.first_shot_at = started_at
-    evaluations = [cast("Evaluation", ticket.work) for ticket in tickets]
+    evaluations = [ticket.next_points() for ticket in tickets]
     try:
         outcomes = list(backend.execute(evaluations)) if evaluations else []
         if len(outcomes) != len(tickets):
@@ -66,13 +66,15 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
     if isinstance(outcome, Exception):
         return outcome
     try:
-        values = ticket.values(outcome)
+        ticket.calibration_id = outcome.calibration_id
+        whole = ticket.add(outcome)
+        if whole is None:
+            return Values(())
+        values = ticket.values(whole)
         if len(values) != len(ticket.futures):
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
-        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
-        ticket.calibration_id = outcome.calibration_id
         return Values(values)
     except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error

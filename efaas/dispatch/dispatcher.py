@@ -12,9 +12,8 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from efaas.clock import Clock, SystemClock
 from efaas.dispatch.alarm import Alarm
 from efaas.dispatch.attempts import Values, run_round, run_step
+from efaas.dispatch.lane import Lane
 from efaas.dispatch.undivided import Undivided
 from efaas.errors import ClosedError, DeadlockError, InputError, InvariantError, JobFailedError
 from efaas.model.job import CPU, JobState
@@ -62,7 +62,6 @@ __all__ = ["Dispatcher", "Recorder"]
 
 logger = logging.getLogger("efaas.dispatch")
 
-_LANE_THREADS = 1024  # a bound on threads only: how many attempts run is the scheduler's decision
 _BATCH_LIMIT = 1024
 
 
@@ -124,15 +123,13 @@ class Dispatcher:
         # Re-entrant: a garbage collection inside may close a session that nobody refers to.
         self._lock = threading.RLock()
         self._tickets: dict[int, Ticket] = {}
-        self._unfinished: Counter[int] = Counter()  # jobs whose future is not finished, by session
+        self._unfinished: dict[int, int] = {}  # jobs whose future is not finished, by session
         self._job_ids = itertools.count(1)
-        self._lanes = {
-            name: ThreadPoolExecutor(_LANE_THREADS, thread_name_prefix=f"efaas-{name}")
-            for name in places
-        }
+        self._lanes = {name: Lane(f"efaas-{name}") for name in places}
         self._local = _Local()
         self._is_closed = self._is_abandoned = self._is_stranded = False
         self._idle = threading.Condition(self._lock)
+        self._wait_for_idle = 0  # threads that do
         # Jobs whose futures are finished, until the scheduler is told. Whoever comes next tells
         # it, unless somebody waits for it: taking the lock at once would get in the way of the
         # thread that the result has just woken.
@@ -272,7 +269,11 @@ class Dispatcher:
 
         with self._idle:
             self._heed_deliveries()
-            return self._idle.wait_for(is_idle, timeout)
+            self._wait_for_idle += 1
+            try:
+                return self._idle.wait_for(is_idle, timeout)
+            finally:
+                self._wait_for_idle -= 1
 
     @contextmanager
     def paused_step(self) -> Iterator[None]:
@@ -329,13 +330,15 @@ class Dispatcher:
         self._heeds_deliveries = True
         self._take_deliveries()
 
-    def _take_deliveries(self) -> None:
+    def _take_deliveries(self, now: float | None = None) -> None:
         """Tell the scheduler which results have reached whoever waited for them."""
         delivered = []
         while self._delivered:
             delivered.append(self._delivered.popleft())
         if delivered:
-            self._handle(Delivered(tuple([t.job.id for t in delivered])), self._clock.now())
+            if now is None:
+                now = self._clock.now()
+            self._handle(Delivered(tuple([t.job.id for t in delivered])), now)
             for ticket in delivered:
                 self._count_down(ticket)
 
@@ -344,11 +347,12 @@ class Dispatcher:
         if tickets[-1].job.speculative:  # those of a round come last
             self._heed_deliveries()
         elif self._delivered:
-            self._take_deliveries()
+            self._take_deliveries(now)
         for ticket in tickets:
             ticket.queued_at = now
             self._tickets[ticket.job.id] = ticket
-            self._unfinished[ticket.job.session_id] += 1
+            session_id = ticket.job.session_id
+            self._unfinished[session_id] = self._unfinished.get(session_id, 0) + 1
         self._handle(Submitted(tuple([ticket.job for ticket in tickets]), is_alone), now)
 
     def _handle(self, event: Event, now: float) -> list[tuple[Ticket, bool]]:
@@ -358,10 +362,10 @@ class Dispatcher:
             match action:
                 case Dispatch():
                     self._dispatch(action, now)
-                case Resolve(job_id):
-                    ended.append((self._tickets[job_id], True))
-                case Fail(job_id):
-                    ended.append((self._tickets[job_id], False))
+                case Resolve():
+                    ended.append((self._tickets[action.job_id], True))
+                case Fail():
+                    ended.append((self._tickets[action.job_id], False))
                 case Wake(place, at):
                     self._alarm.set(place, at)
                 case Pin():
@@ -370,9 +374,10 @@ class Dispatcher:
 
     def _dispatch(self, dispatch: Dispatch, now: float) -> None:
         tickets = [self._tickets[job_id] for job_id in dispatch.job_ids]
-        ready = [ticket for ticket in tickets if ticket.claim()]
+        cut = dispatch.cut or {}
+        ready = [ticket for ticket in tickets if ticket.claim(is_cut=ticket.job.id in cut)]
         for ticket in ready:
-            ticket.dispatched(dispatch.place, now)
+            ticket.dispatched(dispatch.place, now, cut.get(ticket.job.id))
         try:
             self._lanes[dispatch.place].submit(self._run, dispatch, ready)
         except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
@@ -386,9 +391,13 @@ class Dispatcher:
 
     def _count_down(self, ticket: Ticket) -> None:
         """A job's future is finished, so nobody need wait for it any more."""
-        self._unfinished[ticket.job.session_id] -= 1
-        if not self._unfinished[ticket.job.session_id]:
-            del self._unfinished[ticket.job.session_id]
+        session_id = ticket.job.session_id
+        left = self._unfinished[session_id] - 1
+        if left:
+            self._unfinished[session_id] = left
+            return
+        del self._unfinished[session_id]
+        if self._wait_for_idle:
             self._idle.notify_all()
 
     # Without the lock.
@@ -491,12 +500,14 @@ class Dispatcher:
             for ticket, result in results:
                 if isinstance(result, Values):
                     ticket.attempted(now, None)
+                    if ticket.has_rest():
+                        ticket.requeued()
                     values[ticket.job.id] = result.values
                 else:
                     ticket.attempted(now, result)
                     ticket.requeued()  # unless the scheduler finds that it has failed for good
                     failed_ids.append(ticket.job.id)
-            usage = {ticket.job.id: ticket.usage for ticket, _ in results}
+            usage = {ticket.job.id: ticket.spent for ticket, _ in results}
             event = AttemptEnded(attempt_id, tuple(failed_ids), is_batch_failure, usage)
             try:
                 ended = self._handle(event, now)

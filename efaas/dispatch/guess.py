@@ -24,18 +24,20 @@ class Guess:
         branch: The branch that it hangs on.
     """
 
-    __slots__ = ("_scope", "_ticket", "branch", "future")
+    __slots__ = ("_is_settled", "_scope", "_ticket", "branch", "future")
 
     def __init__(self, scope: FutureScope, branch: Branch, ticket: Ticket) -> None:
         self.future: QuantumFuture[Any] = ticket.futures[0]
         self.branch = branch
         self._scope = scope
         self._ticket = ticket
+        self._is_settled = False
 
     def confirm(self) -> bool:
         """It was asked for: it is committed now. Whether its value is the one that was asked for.
 
-        False where the same point was asked for in another way meanwhile; the guess is withdrawn.
+        False where the same point was asked for in another way meanwhile, or its loop has moved or
+        its device was calibrated since it went out; the guess is withdrawn.
         """
         promoted = self.branch.commit()
         if promoted is None:
@@ -45,8 +47,9 @@ class Guess:
         return True
 
     def withdraw(self) -> None:
-        """It will not be asked for: if it is still queued it never runs."""
-        has_run = self._ticket.where is not None
+        """It will not be asked for: if it is still queued it never runs. May be called twice."""
+        has_run = self._ticket.where is not None and not self._is_settled
+        self._is_settled = True
         withdrawn = self.branch.roll_back()
         self._scope.settle(withdrawn=withdrawn, is_hit=False if has_run else None)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["Request", "SessionScope"]
 
 _NOTHING = nullcontext()
+_NO_DEMAND = Demand()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +128,9 @@ class SessionScope:
             futures = [ticket.futures for ticket in tickets]
             guesses: list[Guess] = []
             for request, after in guessed:
-                below = Branch(branch if after is None else after.branch)
+                # One that came before may have been rolled back just now: its loop has moved.
+                above = branch if after is None or not after.branch.is_alive else after.branch
+                below = Branch(above)
                 ticket = self._evaluation(below, request, rides_with=tickets[0].job.id)
                 tickets.append(ticket)
                 guesses.append(Guess(self, below, ticket))
@@ -157,6 +160,11 @@ class SessionScope:
             refused = QuantumFuture(self)
             refused.set_exception(error)
             return refused
+
+    @property
+    def is_speculating(self) -> bool:
+        """Whether what this thread submits now hangs on a guess."""
+        return current_branch(self.root).is_speculative
 
     def register(self, future: QuantumFuture[Any], branch: Branch) -> None:
         """Count a derived future as unfinished work of the session."""
@@ -286,8 +294,9 @@ class SessionScope:
             loop_id=loop_id,
             speculative=branch.is_speculative,
             rides_with=rides_with,
-            demand=Demand(qpu_seconds=seconds),
+            demand=Demand(qpu_seconds=seconds) if seconds else _NO_DEMAND,
             weight=self._weight,
+            points=points or 1,
         )
         waiting: list[QuantumFuture[Any]] = [QuantumFuture(self) for _ in range(futures)]
         ticket = Ticket(job, waiting, work, convert, self._dispatcher.now(), points)

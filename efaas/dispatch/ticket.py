@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from efaas.model.job import AttemptRecord, JobSnapshot, JobState, Timeline, Usage
+from efaas.model.job import CPU, AttemptRecord, JobSnapshot, JobState, Timeline, Usage
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Evaluation
+    from efaas.backends.protocol import Evaluation, Outcome
     from efaas.future import QuantumFuture
     from efaas.model.job import Job
 
 __all__ = ["Ticket"]
+
+_NO_USAGE = Usage()
+
+_Attempt: TypeAlias = tuple[str, float, float | None, float, str | None]
+"""An ``AttemptRecord``, made only when somebody looks."""
 
 
 class Ticket:
@@ -25,10 +31,14 @@ class Ticket:
         points: Evaluated points; 0 for a classical step.
         speculative: Whether it still hangs on a guess.
         where: The backend of the last attempt.
+        usage: The service of all attempts that gave results.
+        spent: The service of the last attempt.
     """
 
     __slots__ = (
         "_attempts",
+        "_pieces",
+        "_span",
         "calibration_id",
         "convert",
         "dispatched_at",
@@ -40,6 +50,7 @@ class Ticket:
         "points",
         "queued_at",
         "speculative",
+        "spent",
         "state",
         "submitted_at",
         "usage",
@@ -70,16 +81,29 @@ class Ticket:
         self.finished_at: float | None = None
         self.where: str | None = None
         self.calibration_id: str | None = None
-        self.usage = Usage()
+        self.usage = self.spent = _NO_USAGE
+        self._pieces: tuple[Outcome, ...] = ()  # of the points before the span
+        self._span: tuple[int, int] | None = None  # the points of this attempt, if not all
         self.error: BaseException | None = None
-        self._attempts: tuple[AttemptRecord, ...] = ()
+        self._attempts: tuple[_Attempt, ...] = ()
 
-    def claim(self) -> bool:
-        """Whether anybody still waits; the points that nobody waits for are dropped."""
+    @property
+    def origin(self) -> tuple[str, str | None] | None:
+        """The backend and the calibration id of its result, once there is one."""
+        if self.state is not JobState.DONE or self.where is None or self.where == CPU:
+            return None
+        return self.where, self.calibration_id
+
+    def claim(self, *, is_cut: bool = False) -> bool:
+        """Whether anybody still waits; the points that nobody waits for are dropped.
+
+        Args:
+            is_cut: Whether the scheduler counts the points, so that they have to stay.
+        """
         if len(self.futures) == 1:
             return self.futures[0]._claim() or self.futures[0].running()
         rows = [row for row, f in enumerate(self.futures) if f._claim() or f.running()]
-        if rows and len(rows) < len(self.futures):
+        if rows and len(rows) < len(self.futures) and not is_cut and self._span is None:
             self.futures = [self.futures[row] for row in rows]
             self.work = cast("Evaluation", self.work).at(rows)
             self.points = len(rows)
@@ -87,6 +111,8 @@ class Ticket:
 
     def is_cancelled(self) -> bool:
         """Whether nobody waits any more."""
+        if len(self.futures) == 1:
+            return self.futures[0].cancelled()
         return all(future.cancelled() for future in self.futures)
 
     def values(self, outcome: Any) -> Sequence[Any]:
@@ -102,12 +128,43 @@ class Ticket:
         future._ticket = part
         return part
 
-    def dispatched(self, place: str, now: float) -> None:
-        """An attempt begins."""
+    def dispatched(self, place: str, now: float, points: int | None = None) -> None:
+        """An attempt begins: with so many of the points that are left, or all of them."""
+        if points is not None or self._span is not None:
+            first = sum(piece.value.num_points for piece in self._pieces)
+            self._span = first, self.points if points is None else first + points
+        self.spent = _NO_USAGE
         self.state = JobState.RUNNING
         self.where = place
         self.dispatched_at = now
         self.first_shot_at = None
+
+    def next_points(self) -> Evaluation:
+        """What this attempt evaluates."""
+        work = cast("Evaluation", self.work)
+        return work if self._span is None else work.at(range(*self._span))
+
+    def add(self, outcome: Outcome) -> Outcome | None:
+        """Take in what this attempt gave; returns the outcome of all points once it is there."""
+        self.spent = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        if self._span is None:
+            self.usage = self.spent
+            return outcome
+        self._pieces += (outcome,)
+        self.usage = Usage(
+            self.usage.qpu_seconds + self.spent.qpu_seconds,
+            self.usage.cpu_seconds + self.spent.cpu_seconds,
+        )
+        if self.has_rest():
+            return None
+        first, *others = self._pieces
+        for piece in others:
+            first = first.followed_by(piece)
+        return replace(first, usage=self.usage)
+
+    def has_rest(self) -> bool:
+        """Whether this attempt leaves points to a later one."""
+        return self._span is not None and self._span[1] < self.points
 
     def attempted(self, now: float, error: BaseException | None) -> None:
         """An attempt has ended."""
@@ -115,9 +172,7 @@ class Ticket:
             return
         self.error = error
         described = None if error is None else f"{type(error).__name__}: {error}"
-        self._attempts += (
-            AttemptRecord(self.where, self.dispatched_at, self.first_shot_at, now, described),
-        )
+        self._attempts += ((self.where, self.dispatched_at, self.first_shot_at, now, described),)
 
     def requeued(self) -> None:
         """It waits for one more attempt."""
@@ -135,7 +190,7 @@ class Ticket:
         Args:
             is_cancelled: Whether the future that asks was cancelled.
         """
-        attempts = self._attempts
+        attempts = tuple([AttemptRecord(*attempt) for attempt in self._attempts])
         is_underway = not attempts or attempts[-1].dispatched_at != self.dispatched_at
         if self.where and self.dispatched_at is not None and is_underway:
             attempts += (AttemptRecord(self.where, self.dispatched_at, self.first_shot_at),)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from efaas.errors import InputError
 
 __all__ = [
     "CPU",
@@ -15,6 +18,8 @@ __all__ = [
     "Timeline",
     "Usage",
 ]
+
+_INFINITE = math.inf
 
 CPU = "cpu"
 """The place where classical steps run; every other place is a backend's name."""
@@ -32,10 +37,18 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Predicted service of a job, in seconds of each resource."""
+    """Predicted service of a job, in seconds of each resource.
+
+    Raises:
+        InputError: A prediction is negative, infinite or NaN.
+    """
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.qpu_seconds < _INFINITE and 0.0 <= self.cpu_seconds < _INFINITE):
+            raise _no_seconds("a demand", self.qpu_seconds, self.cpu_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +57,17 @@ class Usage:
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not (0.0 <= self.qpu_seconds < _INFINITE and 0.0 <= self.cpu_seconds < _INFINITE):
+            raise _no_seconds("a usage", self.qpu_seconds, self.cpu_seconds)
+
+
+def _no_seconds(what: str, qpu: float, cpu: float) -> InputError:
+    """One NaN would make every share that is computed from it NaN, and every comparison false."""
+    return InputError(
+        f"{what} is finite seconds of 0 or more, got {qpu!r} of the QPU and {cpu!r} of the CPU"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +85,7 @@ class Job:
             to share, or None. Where it cannot, it waits its turn as any other.
         demand: Its predicted service.
         weight: The tenant's share relative to others; positive.
+        points: How many points it evaluates; it may be cut between two of them.
     """
 
     id: int
@@ -72,6 +97,13 @@ class Job:
     rides_with: int | None = None
     demand: Demand = Demand()
     weight: float = 1.0
+    points: int = 1
+
+    def part(self, points: int) -> Job:
+        """The same with fewer points, and as much less demand."""
+        share = points / self.points
+        demand = Demand(self.demand.qpu_seconds * share, self.demand.cpu_seconds * share)
+        return replace(self, points=points, demand=demand)
 
 
 @dataclass(frozen=True, slots=True)

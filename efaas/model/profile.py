@@ -24,6 +24,7 @@ class CircuitProfile:
             compiled; 0 or less, and 0 where nothing is known.
         ln_readout: The same for reading qubits.
         ln_idle: The same for waiting qubits.
+        ln_measured: What a sentinel measured beyond what the calibration says; below 0 for a loss.
         has_dead_gate: Whether it needs an operation that the calibration calls broken.
         calibration_age_seconds: Age of the calibration at which these were expected.
         cold_seconds: What a first run there still has to wait for, compiling excepted.
@@ -39,6 +40,7 @@ class CircuitProfile:
     ln_gates: float = 0.0
     ln_readout: float = 0.0
     ln_idle: float = 0.0
+    ln_measured: float = 0.0
     has_dead_gate: bool = False
     calibration_age_seconds: float = 0.0
     cold_seconds: float = 0.0
@@ -46,7 +48,7 @@ class CircuitProfile:
     @property
     def ln_esp(self) -> float:
         """Natural logarithm of the estimated success probability; 0 or less."""
-        return self.ln_gates + self.ln_readout + self.ln_idle
+        return min(self.ln_gates + self.ln_readout + self.ln_idle + self.ln_measured, 0.0)
 
     @property
     def esp(self) -> float:

@@ -6,7 +6,7 @@ from collections import defaultdict
 from typing import Protocol
 
 from efaas.model.job import CPU, Job, JobState, Usage
-from efaas.observe.report import BackendTotals, SessionReport
+from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
 
 __all__ = ["FinishedJob", "Recorder"]
 
@@ -44,7 +44,9 @@ class Recorder:
             sums = places[finished.where] = _Sums()
         sums.add(finished)
 
-    def report(self, session_id: int, *, seconds: float, hits: int, misses: int) -> SessionReport:
+    def report(
+        self, session_id: int, *, seconds: float, hits: int, misses: int, checks: CheckTotals
+    ) -> SessionReport:
         """The sums of one session so far.
 
         Args:
@@ -52,6 +54,7 @@ class Recorder:
             seconds: How long it has been open.
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
+            checks: What looking after the devices took.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -61,6 +64,7 @@ class Recorder:
             backends=places,
             hits=hits,
             misses=misses,
+            checks=checks,
         )
 
     def forget(self, session_id: int) -> None:

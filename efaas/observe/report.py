@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["BackendTotals", "SessionReport"]
+__all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +34,35 @@ class BackendTotals:
 
 
 @dataclass(frozen=True, slots=True)
+class CheckTotals:
+    """Evaluations that nobody asked for; the sums of their backends hold them too.
+
+    Attributes:
+        evaluations: By the sentinel, and of a loop's best point after it moved.
+        shots: Of each measurement setting; 0 for exact evaluations.
+        busy_seconds: QPU seconds of them.
+        tests: How often the sentinel compared a value with those before.
+        alarms: How often it found the device changed.
+    """
+
+    evaluations: int = 0
+    shots: int = 0
+    busy_seconds: float = 0.0
+    tests: int = 0
+    alarms: int = 0
+
+    def __add__(self, other: CheckTotals) -> CheckTotals:
+        """Sum over several loops."""
+        return CheckTotals(
+            self.evaluations + other.evaluations,
+            self.shots + other.shots,
+            self.busy_seconds + other.busy_seconds,
+            self.tests + other.tests,
+            self.alarms + other.alarms,
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class SessionReport:
     """What a session did so far; print it for a table.
 
@@ -43,6 +72,7 @@ class SessionReport:
         classical: Sums over the classical steps.
         hits: Guesses of ``speculate`` that came true.
         misses: Values of ``speculate`` for which no guess came true.
+        checks: What looking after the devices took.
     """
 
     seconds: float
@@ -50,6 +80,7 @@ class SessionReport:
     classical: BackendTotals = BackendTotals()
     hits: int = 0
     misses: int = 0
+    checks: CheckTotals = CheckTotals()
 
     def __str__(self) -> str:
         rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]
@@ -75,4 +106,10 @@ class SessionReport:
         lines.insert(0, f"session open for {self.seconds:.2f} s")
         if self.hits or self.misses:
             lines.append(f"guesses: {self.hits} came true, {self.misses} did not")
+        if self.checks.evaluations:
+            checks = self.checks
+            lines.append(
+                f"checks: {checks.evaluations} evaluations, {checks.shots:,} shots, "
+                f"{checks.busy_seconds:.3f} QPU s; {checks.tests} tests, {checks.alarms} alarms"
+            )
         return "\n".join(lines)

@@ -15,7 +15,7 @@ from efaas.optimize.grid import brute
 from efaas.optimize.homology import shgo
 from efaas.optimize.hopping import basinhopping
 from efaas.optimize.minimize import minimize
-from efaas.optimize.report import HitRate, SpeculationReport
+from efaas.optimize.report import HitRate, Origin, SpeculationReport
 from efaas.optimize.rotosolve import rotosolve
 from efaas.optimize.scalar import minimize_scalar
 from efaas.optimize.speculation import Speculation
@@ -23,6 +23,7 @@ from efaas.optimize.spsa import spsa
 
 __all__ = [
     "HitRate",
+    "Origin",
     "Speculation",
     "SpeculationReport",
     "basinhopping",

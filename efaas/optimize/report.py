@@ -6,7 +6,7 @@ import html
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["HitRate", "SpeculationReport"]
+__all__ = ["HitRate", "Origin", "SpeculationReport"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,21 @@ class HitRate:
         """Hits over guesses, in [0, 1]; 0 without any."""
         guesses = self.hits + self.misses
         return self.hits / guesses if guesses else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where consecutive answers came from.
+
+    Attributes:
+        backend: The backend that ran them.
+        calibration_id: The calibration that they ran under, where the backend says.
+        answers: How many, values and gradients.
+    """
+
+    backend: str
+    calibration_id: str | None
+    answers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +64,9 @@ class SpeculationReport:
         tolerated: Values that were taken from a guess nearby; 0 in exact mode.
         largest_distance: The largest distance of such a guess, in the parameters' unit.
         notes: What was not speculated on, and why.
+        origins: Where the answers came from, in the order in which the optimizer got them; more
+            than one where its loop moved or its device was calibrated anew, and none for plain
+            functions. Values of two origins are of two devices, or of one at two times.
     """
 
     evaluations: int
@@ -65,6 +83,7 @@ class SpeculationReport:
     tolerated: int = 0
     largest_distance: float = 0.0
     notes: tuple[str, ...] = ()
+    origins: tuple[Origin, ...] = ()
 
     @property
     def rounds_per_evaluation(self) -> float:
@@ -113,6 +132,11 @@ class SpeculationReport:
         if self.tolerated:
             text = f"{self.tolerated:,} values, from at most {self.largest_distance:.2g} away"
             rows.append(("taken from guesses nearby", text))
+        if len(self.origins) > 1:
+            rows += [
+                (f"  on {each.backend}", f"{each.answers:,} answers under {each.calibration_id}")
+                for each in self.origins
+            ]
         rows += [("note", note) for note in self.notes]
         return rows
 

@@ -136,7 +136,9 @@ class RoundedObjective:
     def exact_value(self, x: Any) -> Any:
         """The objective at ``x`` itself, whatever may be near."""
         ask = Ask(x)
-        answer = self._committed(ask).result()
+        future = self._committed(ask)
+        answer = future.result()
+        self._tally.came_from(getattr(future, "origin", None))
         self._tally.used(self._source.evaluations_of(ask))
         return answer
 
@@ -176,6 +178,7 @@ class RoundedObjective:
                 future = self._committed(ask)
         answer = future.result()
         with self._lock:
+            self._tally.came_from(getattr(future, "origin", None))
             self._consumed(ask, answer)
         return answer
 
@@ -381,6 +384,7 @@ class RoundedObjective:
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
         corrected = float(future.result()) + substitution.difference
+        self._tally.came_from(getattr(future, "origin", None))
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected

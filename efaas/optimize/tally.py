@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter, deque
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING
 
-from efaas.optimize.report import HitRate, SpeculationReport
+from efaas.optimize.report import HitRate, Origin, SpeculationReport
 from efaas.policies.speculation import RoundTimes
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Tally:
         self._overhead_sum = 0.0
         self._measured = 0
         self._tolerated = 0
+        self._origins: list[Origin] = []
         self._largest_distance = 0.0
 
     @property
@@ -61,6 +63,16 @@ class Tally:
         self._used += evaluations
         self.values += is_value
         self._asks += 1
+
+    def came_from(self, origin: tuple[str, str | None] | None) -> None:
+        """An answer came from that backend and calibration; None where nobody knows."""
+        if origin is None:
+            return
+        last = self._origins[-1] if self._origins else None
+        if last is not None and (last.backend, last.calibration_id) == origin:
+            self._origins[-1] = replace(last, answers=last.answers + 1)
+        else:
+            self._origins.append(Origin(*origin, 1))
 
     def launched(self, *, asked: int, guessed: int) -> None:
         """A round went out, or guesses alone, with so many evaluations of each kind."""
@@ -147,4 +159,5 @@ class Tally:
             tolerated=self._tolerated,
             largest_distance=self._largest_distance,
             notes=notes,
+            origins=tuple(self._origins),
         )

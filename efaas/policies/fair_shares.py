@@ -10,7 +10,7 @@ first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Generic, TypeAlias, TypeVar
 
@@ -30,6 +30,7 @@ class _Claim:
     """What runs of a claimant, in seconds of the whole resource, and its jobs that wait or run."""
 
     weight: float
+    guests: int = 0  # jobs that do not make it present
     predicted: list[float] = field(default_factory=lambda: [0.0, 0.0])
     present: list[int] = field(default_factory=lambda: [0, 0])
     is_listed: list[bool] = field(default_factory=lambda: [False, False])
@@ -73,6 +74,7 @@ class FairShares(Generic[K]):
         # apart. Service only grows, so what was noted is a lower bound; it is brought up to date,
         # and the absent are dropped, at the top.
         self._served: tuple[list[_Served[K]], list[_Served[K]]] = ([], [])
+        self._present = [0, 0]  # by resource, claimants with jobs there
         self._last_noted = 0
         self._forget_above = _FORGET_ABOVE
 
@@ -80,13 +82,14 @@ class FairShares(Generic[K]):
         """One more job of the claimant waits for the resource."""
         claim = self._claims.get(key)
         if claim is None:
-            claim = self._claims[key] = _Claim(weight)
-            for finish in self._finish:
-                finish[key] = 0.0
+            claim = self._new(key)
         claim.weight = weight
         if not claim.present[resource]:
+            self._present[resource] += 1
             finish = self._finish[resource]
-            finish[key] = max(finish[key], self._clock(resource))
+            clock = self._clock(resource)
+            if finish[key] < clock:
+                finish[key] = clock
             if not claim.is_listed[resource]:
                 claim.is_listed[resource] = True
                 self._last_noted += 1
@@ -94,11 +97,43 @@ class FairShares(Generic[K]):
                 heapq.heappush(self._served[resource], noted)
         claim.present[resource] += 1
 
+    def arrive_aside(self, key: K, resource: int, *, weight: float = 1.0) -> None:
+        """As ``arrive``, but it does not make the claimant present: the clock goes on without it.
+
+        It is charged for what it gets all the same. To be followed by ``leave_aside``.
+        """
+        claim = self._claims.get(key)
+        if claim is None:
+            claim = self._new(key)
+        claim.weight = weight
+        claim.guests += 1
+        finish = self._finish[resource]
+        finish[key] = max(finish[key], self._clock(resource))
+
+    def leave_aside(self, key: K) -> None:
+        """What came by ``arrive_aside`` has ended, or waits no more."""
+        self._claims[key].guests -= 1
+
     def leave(self, key: K, resource: int) -> None:
         """One of its jobs has ended, or waits no more."""
+        self._leave(key, self._claims[key], resource)
+
+    def end_and_leave(self, key: K, resource: int, seconds: float, *, begun: float) -> None:
+        """``end`` and ``leave`` of a job."""
         claim = self._claims[key]
+        if begun:
+            claim.predicted[resource] -= begun
+            self._finish[resource][key] -= begun
+        self._move(key, resource, seconds / claim.weight)
+        self._leave(key, claim, resource)
+
+    def _leave(self, key: K, claim: _Claim, resource: int) -> None:
         if claim.present[resource] == 1:
-            self._clock(resource)
+            self._present[resource] -= 1
+            if not self._present[resource]:
+                self._last_leaves(key, claim, resource)
+            else:
+                self._clock(resource)
         claim.present[resource] -= 1
         if len(self._claims) > self._forget_above:
             self._forget()
@@ -106,6 +141,8 @@ class FairShares(Generic[K]):
 
     def begin(self, key: K, resource: int, seconds: float) -> float:
         """Charge service that begins now by its prediction; returns what to ``end`` it with."""
+        if not seconds:
+            return 0.0
         claim = self._claims[key]
         moved = self._move(key, resource, seconds / claim.weight)
         claim.predicted[resource] += moved
@@ -114,8 +151,9 @@ class FairShares(Generic[K]):
     def end(self, key: K, resource: int, seconds: float, *, begun: float = 0.0) -> None:
         """Charge service that was got, instead of what was predicted when it began."""
         claim = self._claims[key]
-        claim.predicted[resource] -= begun
-        self._finish[resource][key] -= begun
+        if begun:
+            claim.predicted[resource] -= begun
+            self._finish[resource][key] -= begun
         self._move(key, resource, seconds / claim.weight)
 
     def leads(self, keys: Iterable[K], resource: int) -> list[float]:
@@ -136,6 +174,20 @@ class FairShares(Generic[K]):
             for key in keys
         ]
 
+    def least_ahead(self, keys: Collection[K], resource: int) -> list[K]:
+        """Those of ``keys`` that are least ahead: one, or several that are equal."""
+        claimants = list(keys)
+        if len(claimants) == 1:
+            return claimants
+        if self._served[1 - resource]:
+            leads = self.leads(claimants, resource)
+        else:  # the same order, without what all have in common
+            leads = list(map(self._finish[resource].__getitem__, claimants))
+        least = min(leads)
+        if leads.count(least) == 1:
+            return [claimants[leads.index(least)]]
+        return [key for key, lead in zip(claimants, leads, strict=True) if lead == least]
+
     def finish(self, key: K, resource: int) -> float:
         """Its clock: weighted seconds of the whole resource, absences included."""
         return self._finish[resource][key]
@@ -147,20 +199,35 @@ class FairShares(Generic[K]):
         """Claimants that are remembered."""
         return len(self._claims)
 
+    def _new(self, key: K) -> _Claim:
+        claim = self._claims[key] = _Claim(1.0)
+        for finish in self._finish:
+            finish[key] = 0.0
+        return claim
+
     def _move(self, key: K, resource: int, weighted_seconds: float) -> float:
-        before = self._finish[resource][key]
+        finish = self._finish[resource]
+        before = finish[key]
         after = before + weighted_seconds / self._capacities[resource]
-        is_wanted = bool(self._served[resource])
-        if is_wanted and after > self._clocks[resource] + self._most_lead:
+        if after > self._clocks[resource] + self._most_lead and self._served[resource]:
             after = max(min(after, self._clock(resource) + self._most_lead), before)
-        self._finish[resource][key] = after
+        finish[key] = after
         return after - before
+
+    def _last_leaves(self, key: K, claim: _Claim, resource: int) -> None:
+        """The clock stands where the last of the present has left it."""
+        served = self._finish[resource][key] - claim.predicted[resource]
+        if served > self._clocks[resource]:
+            self._clocks[resource] = served
+        for _, _, _, noted in self._served[resource]:
+            noted.is_listed[resource] = False
+        self._served[resource].clear()
 
     def _forget(self) -> None:
         """Drop the absent who are ahead nowhere: they would come back as newcomers."""
         for key, claim in list(self._claims.items()):
             is_ahead = any(self._finish[r][key] > self._clocks[r] for r in _RESOURCES)
-            if not is_ahead and not any(claim.present):
+            if not is_ahead and not claim.guests and not any(claim.present):
                 del self._claims[key]
                 for finish in self._finish:
                     del finish[key]

@@ -23,6 +23,7 @@ class LoopPace:
         unfinished: Its committed jobs that wait or run.
         iterations: Rounds submitted after the results of the ones before.
         idle_since: When its last result was in; None while it has jobs or before the first.
+        withdrawn_at: When its last job was withdrawn, if that was the last that happened to it.
         think_seconds: Typical time from result to next job.
         deviation_seconds: Typical difference from that.
         round_seconds: Typical service of a round.
@@ -33,6 +34,7 @@ class LoopPace:
     unfinished: int = 0
     iterations: int = 0
     idle_since: float | None = None
+    withdrawn_at: float | None = None
     think_seconds: float = 0.0
     deviation_seconds: float = 0.0
     round_seconds: float = 0.0
@@ -41,8 +43,10 @@ class LoopPace:
 
     def is_active(self, now: float, idle_seconds: float) -> bool:
         """Whether it has earned its name by iterating, and not been idle for longer."""
-        is_idle = self.idle_since is not None and now - self.idle_since > idle_seconds
-        return self.iterations >= _EARNED_BY and not is_idle
+        if self.iterations < _EARNED_BY:
+            return False
+        since = self.withdrawn_at if self.idle_since is None else self.idle_since
+        return since is None or now - since <= idle_seconds
 
     def submitted(self, now: float, idle_seconds: float) -> None:
         """A committed job of it is queued."""
@@ -58,13 +62,20 @@ class LoopPace:
                 self.deviation_seconds += _GAIN * (abs(error) - self.deviation_seconds)
             self.iterations += think <= idle_seconds
             self.idle_since = None
+        self.withdrawn_at = None
         self.unfinished += 1
 
     def finished(self, now: float) -> None:
-        """One of them has ended, or was withdrawn."""
+        """One of them has ended."""
         self.unfinished -= 1
         if not self.unfinished:
             self.idle_since = now
+
+    def withdrawn(self, now: float) -> None:
+        """One of them will not run. What comes next is not a step after a result."""
+        self.unfinished -= 1
+        if not self.unfinished:
+            self.withdrawn_at = now
 
     def served(self, seconds: float) -> None:
         """A round of it has taken so long."""

@@ -16,7 +16,8 @@ class Ordering(Protocol):
     """The queue of waiting jobs and the order in which they leave it.
 
     It is told of all that happens to a job: ``add``, then ``discard`` or ``take``, ``started``,
-    ``ended``. Instants are seconds of one clock and never go backwards.
+    ``ended``; or ``start_at_once``, then ``ended``. Instants are seconds of one clock and never go
+    backwards.
     """
 
     def add(self, job: Job, now: float) -> None:
@@ -30,11 +31,22 @@ class Ordering(Protocol):
     def take(self, place: str, limit: int, now: float, *, speculative: bool = True) -> list[Job]:
         """Remove and return the jobs that go next at ``place``: at most ``limit``, one class.
 
+        A committed job of several points may be returned with fewer: the rest will be added again
+        when those have ended.
+
         Args:
             place: Where there is a free slot.
             limit: Most jobs.
             now: The present instant.
             speculative: Whether speculative jobs may go now.
+        """
+        ...
+
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Start a committed job that finds its one place free and nobody waiting there.
+
+        What follows is the same as after ``add``, ``take`` and ``started``. False if nothing was
+        done, and the job has to go that way.
         """
         ...
 
@@ -46,8 +58,19 @@ class Ordering(Protocol):
         """An attempt begins with these jobs, those that ride along included."""
         ...
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
-        """A job's attempt has ended, well or not, after that much service."""
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
+        """A job's attempt has ended, well or not, after that much service.
+
+        Args:
+            job: The job, with as many points as went.
+            place: Where it ran.
+            usage: The service.
+            now: The present instant.
+            goes_on: Whether it is added again at once, because of points that are left or because
+                a round failed as a whole.
+        """
         ...
 
     def forget(self, loop_id: str) -> None:
@@ -82,6 +105,10 @@ class FirstComeFirstServed:
         taken = self._committed.take(place, limit)
         return taken or (self._speculative.take(place, limit) if speculative else [])
 
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Always: nothing is counted."""
+        return True
+
     def held_until(self, place: str) -> float | None:
         """Never: whoever waits goes."""
         return None
@@ -89,7 +116,9 @@ class FirstComeFirstServed:
     def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
         """Nothing is counted."""
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """Nothing is counted."""
 
     def forget(self, loop_id: str) -> None:

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from efaas.policies.fair_queue import FairQueue, FairSettings
+from efaas.policies.fair_queue import FairQueue
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
 from efaas.policies.paper_priority import PaperPriority
+
+if TYPE_CHECKING:
+    from efaas.policies.fair_settings import FairSettings
 
 __all__ = ["ORDERINGS", "Surroundings"]
 

@@ -8,6 +8,7 @@ It is strict: a batch job waits as long as loops keep the device busy, or its ``
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -49,6 +50,9 @@ class PaperPriority:
         """
         if not validity_seconds > 0:
             raise InputError(f"validity_seconds must be positive, got {validity_seconds!r}")
+        for name, value in (("alpha", alpha), ("beta", beta), ("gamma", gamma)):
+            if not 0 <= value < math.inf:
+                raise InputError(f"{name} must be finite, 0 or more, got {value!r}")
         self._alpha, self._beta, self._gamma = alpha, beta, gamma
         self._validity_seconds = validity_seconds
         self._waiting: dict[int, tuple[Job, float]] = {}
@@ -85,6 +89,10 @@ class PaperPriority:
             fresh = max(left, 0.0) / self._validity_seconds
         return self._alpha + self._beta * fresh + waited
 
+    def start_at_once(self, job: Job, place: str, now: float) -> bool:
+        """Always: nothing is counted before the shot."""
+        return True
+
     def held_until(self, place: str) -> float | None:
         """Never: whoever waits goes."""
         return None
@@ -92,7 +100,9 @@ class PaperPriority:
     def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
         """Nothing is counted."""
 
-    def ended(self, job: Job, place: str, usage: Usage, now: float) -> None:
+    def ended(
+        self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
+    ) -> None:
         """The loop has had its last shot now."""
         if job.loop_id is not None:
             self._last_shot_at[job.loop_id] = now

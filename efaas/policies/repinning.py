@@ -30,6 +30,8 @@ class RepinSettings:
             [0, 1).
         bridge_evaluations: Evaluations that a move costs: those that make values of both sides
             comparable; 0 or more.
+        reevaluate: Whether a loop's best point is evaluated once more where the loop has moved to,
+            or was compiled anew, and told in the event beside its value before.
 
     Raises:
         InputError: A setting is out of its range.
@@ -38,6 +40,7 @@ class RepinSettings:
     stay_below: float = 0.02
     move_share: float = 0.1
     bridge_evaluations: int = 2
+    reevaluate: bool = True
 
     def __post_init__(self) -> None:
         if not 0 < self.stay_below < math.inf:
@@ -48,6 +51,8 @@ class RepinSettings:
             raise InputError(
                 f"bridge_evaluations must be finite, 0 or more, got {self.bridge_evaluations!r}"
             )
+        if not isinstance(self.reevaluate, bool):
+            raise InputError(f"reevaluate must be True or False, got {self.reevaluate!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 __all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve", "Wake"]
@@ -10,11 +11,19 @@ __all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve", "Wake"]
 
 @dataclass(frozen=True, slots=True)
 class Dispatch:
-    """Start an attempt: send these jobs to this place in one round."""
+    """Start an attempt: send these jobs to this place in one round.
+
+    Attributes:
+        attempt_id: Names it when it ends.
+        place: Where.
+        job_ids: The jobs.
+        cut: For jobs of which only the next points go now, how many; the rest goes later.
+    """
 
     attempt_id: int
     place: str
     job_ids: tuple[int, ...]
+    cut: Mapping[int, int] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,16 +6,13 @@ happened and returns what to do about it.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from efaas.errors import InvariantError
-from efaas.model.job import Usage
+from efaas.model.job import Demand, Usage
 from efaas.policies.ordering import FirstComeFirstServed, Ordering
-from efaas.policies.placement import BackendLoad, Explanation, LeastLoaded, Placement, scores
-from efaas.policies.repinning import RepinSettings, Verdict, verdict
 from efaas.scheduler.actions import Action, Dispatch, Fail, Pin, Resolve, Wake
 from efaas.scheduler.events import (
     AttemptEnded,
@@ -31,12 +28,14 @@ from efaas.scheduler.events import (
     Submitted,
     Woken,
 )
+from efaas.scheduler.pins import Pins
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from efaas.model.job import Job
-    from efaas.model.profile import CircuitProfile
+    from efaas.policies.placement import Explanation, Placement
+    from efaas.policies.repinning import RepinSettings, Verdict
 
 __all__ = ["Place", "Scheduler"]
 
@@ -67,36 +66,22 @@ class _Running:
 
 
 @dataclass(slots=True)
-class _Traffic:
-    """What runs at a place or waits for it alone, and the loops that are pinned to it."""
+class _Crowd:
+    """The committed jobs that wait for a place: how many, and how many of each session."""
 
     jobs: int = 0
-    job_seconds: float = 0.0
-    loops: int = 0
-    loop_seconds: float = 0.0
+    by_session: dict[int, int] = field(default_factory=dict)
 
-    def count(self, job: Job, change: int) -> None:
-        self.jobs += change
-        # Sums of floats do not come back to 0 by themselves.
-        self.job_seconds += change * job.demand.qpu_seconds
-        if not self.jobs:
-            self.job_seconds = 0.0
+    def came(self, session_id: int) -> None:
+        self.jobs += 1
+        self.by_session[session_id] = self.by_session.get(session_id, 0) + 1
 
-    def count_loop(self, seconds: float, change: int) -> None:
-        self.loops += change
-        self.loop_seconds += change * seconds
-        if not self.loops:
-            self.loop_seconds = 0.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Pinned:
-    """Where a loop is, and the predicted service of one of its evaluations there."""
-
-    place: str
-    seconds: float
-    explanation: Explanation
-    verdict: Verdict | None  # the last one, if it was ever reconsidered
+    def went(self, session_id: int) -> None:
+        self.jobs -= 1
+        if self.by_session[session_id] == 1:
+            del self.by_session[session_id]
+        else:
+            self.by_session[session_id] -= 1
 
 
 class Scheduler:
@@ -132,19 +117,18 @@ class Scheduler:
         """
         self._places = dict(places)
         self._ordering = FirstComeFirstServed() if ordering is None else ordering
-        self._placement = LeastLoaded() if placement is None else placement
         self._busy = dict.fromkeys(self._places, 0)
         self._queued: dict[int, Job] = {}
-        self._committed: Counter[tuple[str, int | None]] = Counter()
-        self._guesses: Counter[str] = Counter()  # speculative jobs that wait, by place
+        self._crowds = {place: _Crowd() for place in self._places}
+        self._guesses: dict[str, int] = {}  # speculative jobs that wait, by place
         self._attempts: dict[int, _Running] = {}
         self._attempt_of: dict[int, int] = {}
         self._alone: set[int] = set()
+        self._rests: dict[int, Job] = {}  # of a running job that was cut: its other points
         self._riders: dict[int, list[int]] = {}  # of a queued job: who would share its round
         self._undelivered: set[int] = set()
-        self._traffic = {place: _Traffic() for place in self._places}
-        self._pins: dict[str, _Pinned] = {}
-        self._repinning = RepinSettings() if repinning is None else repinning
+        self._pins = Pins(self._places, placement=placement, repinning=repinning)
+        self._traffic = self._pins.traffic
         self._last_attempt_id = 0
         self._now = float("-inf")
 
@@ -161,19 +145,19 @@ class Scheduler:
                 return self._submitted(event)
             case AttemptEnded():
                 return self._attempt_ended(event)
+            case Delivered():
+                return self._delivered(event)
             case Cancelled():
                 return self._cancelled(event)
             case Promoted():
                 return self._promoted(event)
-            case Delivered():
-                return self._delivered(event)
             case LoopOpened():
-                place = self._pin(event.loop_id, event.places, event.profiles)
+                place = self._pins.pin(event.loop_id, event.places, event.profiles)
                 return [Pin(event.loop_id, place)]
             case LoopReconsidered():
-                return [Pin(event.loop_id, self._repin(event).backend)]
+                return [self._reconsidered(event)]
             case LoopClosed():
-                self._unpin(event.loop_id)
+                self._pins.unpin(event.loop_id)
                 self._ordering.forget(event.loop_id)
                 return []
             case Woken():
@@ -183,16 +167,15 @@ class Scheduler:
 
     def least_loaded(self, places: Sequence[str], count: int) -> list[str]:
         """At most ``count`` of the places, those with the fewest loops and jobs first."""
-        loads = sorted(self._loads(places, ()), key=lambda load: (load.loops, load.jobs))
-        return [load.name for load in loads[:count]]
+        return self._pins.least_loaded(places, count)
 
     def explanation(self, loop_id: str) -> Explanation:
         """Why a loop that is open is where it is."""
-        return self._pins[loop_id].explanation
+        return self._pins.explanation(loop_id)
 
     def verdict(self, loop_id: str) -> Verdict | None:
         """What was decided when an open loop was last reconsidered; None if it never was."""
-        return self._pins[loop_id].verdict
+        return self._pins.verdict(loop_id)
 
     def wait_of(self, job_id: int) -> str:
         """Why a job is not finished yet, in words; "" if nothing is known of it."""
@@ -231,11 +214,12 @@ class Scheduler:
         _require(running.isdisjoint(self._queued), "a running job waits in the queue")
         _require(len(self._ordering) == len(self._queued), "queue and books differ in length")
         _require(set(self._riders) <= set(self._queued), "riders wait for a job that has gone")
+        _require(set(self._rests) <= running, "the rest of a job waits that does not run")
         _require(self._alone <= running | set(self._queued), "a finished job is remembered")
         for place, traffic in self._traffic.items():
             jobs = sum(job.places == (place,) for job in self._queued.values())
             jobs += sum(len(a.jobs) for a in self._attempts.values() if a.place == place)
-            loops = sum(pinned.place == place for pinned in self._pins.values())
+            loops = self._pins.loops_at(place)
             counted = (traffic.jobs, traffic.loops)
             _require((jobs, loops) == counted, f"{place} has {jobs, loops}, booked are {counted}")
         for place, spec in self._places.items():
@@ -250,11 +234,15 @@ class Scheduler:
                 _require(not idle_while, f"{place} idles while jobs {idle_while[:5]} wait for it")
 
     def _submitted(self, event: Submitted) -> list[Action]:
+        if len(event.jobs) == 1 and not event.is_alone:
+            dispatch = self._started_at_once(event.jobs[0])
+            if dispatch is not None:
+                return [dispatch]
         touched: dict[str, None] = {}
         for job in event.jobs:
             placed = job
             if job.loop_id is not None and len(job.places) > 1:
-                placed = replace(job, places=(self._pin(job.loop_id, job.places),))
+                placed = replace(job, places=(self._pins.pin(job.loop_id, job.places),))
             self._enqueue(placed)
             if event.is_alone:
                 self._alone.add(job.id)
@@ -289,30 +277,40 @@ class Scheduler:
     def _attempt_ended(self, event: AttemptEnded) -> list[Action]:
         attempt = self._attempts.pop(event.attempt_id)
         self._busy[attempt.place] -= not attempt.is_paused
-        failed = set(event.failed_ids)
+        failed = set(event.failed_ids) if event.failed_ids else ()
         retry = event.is_batch_failure and len(attempt.jobs) > 1
         actions: list[Action] = []
-        touched = {attempt.place: None}
+        place = attempt.place
+        touched = {place: None}
+        traffic = self._traffic[place]
         for job_id, job in attempt.jobs.items():
             del self._attempt_of[job_id]
-            self._traffic[attempt.place].count(job, -1)
+            traffic.count(job, -1)
+            left = self._rests.pop(job_id, None) if self._rests else None
+            if job_id in failed:
+                left = (job if left is None else _joined(job, left)) if retry else None
+            if job_id in attempt.cancelled:
+                left = None
             usage = event.usage.get(job_id, _NO_USAGE)
-            self._ordering.ended(job, attempt.place, usage, self._now)
-            if job_id in failed and retry and job_id not in attempt.cancelled:
-                self._alone.add(job_id)
-                self._enqueue(job)
-                touched.update(dict.fromkeys(job.places))
+            self._ordering.ended(job, place, usage, self._now, goes_on=left is not None)
+            if left is not None:
+                if job_id in failed:
+                    self._alone.add(job_id)
+                self._enqueue(left)
+                touched.update(dict.fromkeys(left.places))
                 continue
             self._alone.discard(job_id)
             if job_id not in attempt.cancelled:
                 actions.append(Fail(job_id) if job_id in failed else Resolve(job_id))
                 self._undelivered.add(job_id)
-        return actions + self._fill(touched)
+        return actions + self._fill(touched) if self._queued else actions
 
     def _delivered(self, event: Delivered) -> list[Action]:
         """Let speculative jobs go again once no guess can be about to turn out wrong."""
         self._undelivered.difference_update(event.job_ids)
-        return [] if self._undelivered else self._fill(tuple(self._guesses))
+        if self._undelivered or not self._guesses:
+            return []
+        return self._fill(tuple(self._guesses))
 
     def _step_changed(self, event: StepPaused | StepResumed) -> list[Action]:
         attempt = self._attempts.get(event.attempt_id)
@@ -323,97 +321,55 @@ class Scheduler:
         self._busy[attempt.place] += -1 if is_paused else 1
         return self._fill((attempt.place,))
 
-    def _pin(
-        self, loop_id: str, places: Sequence[str], profiles: Iterable[CircuitProfile] = ()
-    ) -> str:
-        """The loop's backend: the one it has, or else the one that the placement chooses."""
-        pinned = self._pins.get(loop_id)
-        if pinned is not None and pinned.place in places:
-            return pinned.place
-        self._unpin(loop_id)
-        loads = self._loads(places, profiles)
-        place = self._placement.choose(loads)
-        self._pin_to(loop_id, place, loads, self._placement.reason(loads, place))
-        return place
-
-    def _repin(self, event: LoopReconsidered) -> Verdict:
-        """Stay or move, as the verdict says; from a backend that failed, always move."""
-        loop_id = event.loop_id
-        before = self._pins[loop_id].place
-        self._unpin(loop_id)
-        loads = self._loads([profile.backend for profile in event.profiles], event.profiles)
-        if event.has_failed:
-            place = self._placement.choose(loads)
-            reason = f"{before} failed a job of it; {self._placement.reason(loads, place)}"
-            decided = Verdict("failed over", place, 0.0, reason)
-        else:
-            decided = verdict(event.before, loads, self._placement.weights, self._repinning)
-        reason = f"{decided.kind}: {decided.reason}"
-        self._pin_to(loop_id, decided.backend, loads, reason, decided)
-        if decided.backend != before:
+    def _reconsidered(self, event: LoopReconsidered) -> Pin:
+        before, place = self._pins.repin(event)
+        if place != before:
             jobs = [job for attempt in self._attempts.values() for job in attempt.jobs.values()]
-            if all(job.loop_id != loop_id for job in [*jobs, *self._queued.values()]):
-                self._ordering.forget(loop_id)  # nothing is kept free for it where it was
-        return decided
+            if all(job.loop_id != event.loop_id for job in [*jobs, *self._queued.values()]):
+                self._ordering.forget(event.loop_id)  # nothing is kept free for it where it was
+        return Pin(event.loop_id, place)
 
-    def _pin_to(
-        self,
-        loop_id: str,
-        place: str,
-        loads: Sequence[BackendLoad],
-        reason: str,
-        decided: Verdict | None = None,
-    ) -> None:
-        found = scores(loads, self._placement.weights)
-        ranked = tuple(sorted(found, key=lambda score: score.total_seconds))
-        load = next(load for load in loads if load.name == place)
-        seconds = load.profile.seconds if load.profile is not None else 0.0
-        explanation = Explanation(loop_id, place, reason, ranked)
-        self._pins[loop_id] = _Pinned(place, seconds, explanation, decided)
-        self._traffic[place].count_loop(seconds, 1)
-
-    def _unpin(self, loop_id: str) -> None:
-        pinned = self._pins.pop(loop_id, None)
-        if pinned is not None:
-            self._traffic[pinned.place].count_loop(pinned.seconds, -1)
-
-    def _loads(
-        self, places: Sequence[str], profiles: Iterable[CircuitProfile]
-    ) -> list[BackendLoad]:
-        profile_of = {profile.backend: profile for profile in profiles}
-        loads = []
-        for place in places:
-            traffic = self._traffic[place]
-            seconds = traffic.job_seconds + traffic.loop_seconds
-            loads.append(
-                BackendLoad(place, traffic.loops, traffic.jobs, seconds, profile_of.get(place))
-            )
-        return loads
+    def _started_at_once(self, job: Job) -> Dispatch | None:
+        """Start a job that nobody has to be asked about: its place is free, and nobody waits."""
+        place = job.places[0]
+        if (
+            job.speculative
+            or len(job.places) > 1
+            or self._busy[place] >= self._places[place].slots
+            or self._crowds[place].jobs
+            or place in self._guesses
+            or not self._ordering.start_at_once(job, place, self._now)
+        ):
+            return None
+        self._traffic[place].count(job, 1)
+        return self._begun(place, [job])
 
     def _enqueue(self, job: Job) -> None:
         self._queued[job.id] = job
-        self._count(job, 1)
+        if len(job.places) == 1:
+            self._traffic[job.places[0]].count(job, 1)
+        self._crowd(job, 1)
         self._ordering.add(job, self._now)
 
     def _dequeue(self, job_id: int) -> Job:
+        """A job that is withdrawn, or queued anew."""
         job = self._queued.pop(job_id)
-        self._count(job, -1)
+        if len(job.places) == 1:
+            self._traffic[job.places[0]].count(job, -1)
+        self._crowd(job, -1)
         return job
 
-    def _count(self, job: Job, change: int) -> None:
+    def _crowd(self, job: Job, change: int) -> None:
         """Keep count of the jobs that wait: of the committed ones also by session."""
-        if len(job.places) == 1:
-            self._traffic[job.places[0]].count(job, change)
         for place in job.places:
             if job.speculative:
-                self._guesses[place] += change
+                self._guesses[place] = self._guesses.get(place, 0) + change
                 if not self._guesses[place]:
                     del self._guesses[place]
-                continue
-            self._committed[place, None] += change
-            self._committed[place, job.session_id] += change
-            if not self._committed[place, job.session_id]:
-                del self._committed[place, job.session_id]
+            elif change > 0:
+                self._crowds[place].came(job.session_id)
+            else:
+                self._crowds[place].went(job.session_id)
 
     def _fill(self, places: Mapping[str, None] | tuple[str, ...]) -> list[Action]:
         """Start attempts wherever one of ``places`` has a free slot and a job for it."""
@@ -440,7 +396,8 @@ class Scheduler:
         """Speculative jobs that share the round of these; none where that would delay others."""
         waiting = [rider for job in jobs for rider in self._riders.pop(job.id, ())]
         session_id = jobs[0].session_id
-        others = self._committed[place, None] - self._committed[place, session_id]
+        crowd = self._crowds[place]
+        others = crowd.jobs - crowd.by_session.get(session_id, 0)
         mine = sum(job.session_id == session_id for job in jobs)
         if not waiting or self._alone or mine < len(jobs) or others:
             return []
@@ -450,21 +407,46 @@ class Scheduler:
 
     def _start(self, place: str, jobs: list[Job]) -> Dispatch:
         for job in jobs:
-            self._dequeue(job.id)
-        riders = self._riders_of(jobs, place)
-        for rider in riders:
-            self._ordering.discard(rider.id)
-            self._dequeue(rider.id)
-        jobs = jobs + riders
+            queued = self._queued.pop(job.id)
+            self._crowd(queued, -1)
+            if job.points < queued.points:
+                self._rests[job.id] = queued.part(queued.points - job.points)
+                if len(job.places) == 1:
+                    self._traffic[place].recount(queued, job)
+        if self._riders:
+            riders = self._riders_of(jobs, place)
+            for rider in riders:
+                self._ordering.discard(rider.id)
+                self._crowd(self._queued.pop(rider.id), -1)
+            jobs = jobs + riders
+        self._ordering.started(jobs, place, self._now)
+        dispatch = self._begun(place, jobs)
+        if self._rests:
+            cut = {job.id: job.points for job in jobs if job.id in self._rests}
+            return replace(dispatch, cut=cut) if cut else dispatch
+        return dispatch
+
+    def _begun(self, place: str, jobs: list[Job]) -> Dispatch:
+        """Put an attempt into the books that has left the queue."""
         self._last_attempt_id += 1
         attempt_id = self._last_attempt_id
         self._attempts[attempt_id] = _Running(place, {job.id: job for job in jobs})
         self._busy[place] += 1
-        self._ordering.started(jobs, place, self._now)
+        traffic = self._traffic[place]
         for job in jobs:
             self._attempt_of[job.id] = attempt_id
-            self._traffic[place].count(job, 1)
-        return Dispatch(attempt_id, place, tuple(job.id for job in jobs))
+            if len(job.places) > 1:  # otherwise it was counted when it came
+                traffic.count(job, 1)
+        return Dispatch(attempt_id, place, tuple([job.id for job in jobs]))
+
+
+def _joined(job: Job, rest: Job) -> Job:
+    """A job whose first points failed, whole again."""
+    demand = Demand(
+        job.demand.qpu_seconds + rest.demand.qpu_seconds,
+        job.demand.cpu_seconds + rest.demand.cpu_seconds,
+    )
+    return replace(job, points=job.points + rest.points, demand=demand)
 
 
 def _require(holds: bool, claim: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from efaas.testing.fake_backend import FakeBackend
+from efaas.testing.fluid_server import FluidServer
 from efaas.testing.manual import ManualJob, ManualScope
 
-__all__ = ["FakeBackend", "ManualJob", "ManualScope"]
+__all__ = ["FakeBackend", "FluidServer", "ManualJob", "ManualScope"]
