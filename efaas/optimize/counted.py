@@ -13,15 +13,19 @@ if TYPE_CHECKING:
 
 __all__ = ["CountedOracle"]
 
-_PATH_SECONDS = 5e-3
-"""What a path counts for: about what it takes from a mirror, where the machine does little else."""
+_REPLAY_SECONDS = 2e-4
+_ANSWER_SECONDS = 2.5e-5
+"""What a replay counts for, and each recorded answer in it: about what most methods take."""
+
+_MIRROR_SECONDS = 5e-3
+"""What a path counts for at the most: about what it takes from a mirror, on a quiet machine."""
 
 _PATIENCE_SECONDS = 25.0
 """How long it really waits for paths, on a machine that is busy."""
 
 
 class CountedOracle:
-    """The cheapest copy of the optimizer, whose every path counts for the same.
+    """The cheapest copy of the optimizer; what a path counts for depends on the record's length.
 
     A replay and a mirror tell the same path, so which one is at work may depend on the machine.
     """
@@ -35,6 +39,7 @@ class CountedOracle:
         """
         self._oracle = oracle_for(start)
         self._timer = timer
+        self._answers = 0
 
     @property
     def broken(self) -> str:
@@ -44,13 +49,15 @@ class CountedOracle:
     def record(self, ask: Ask, answer: Any) -> None:
         """Take note that the real optimizer was given this answer, in its order."""
         self._oracle.record(ask, answer)
+        self._answers += 1
 
     def paths(
         self, answerers: Sequence[Answerer], depth: int, *, seconds: float
     ) -> list[list[Step]]:
         """For each answerer what the optimizer would ask for; see ``Oracle.paths``."""
-        chosen = answerers[: int(seconds / _PATH_SECONDS)]
-        self._timer.spend(len(chosen) * _PATH_SECONDS)
+        each = min(_REPLAY_SECONDS + _ANSWER_SECONDS * self._answers, _MIRROR_SECONDS)
+        chosen = answerers[: int(seconds / each)]
+        self._timer.spend(len(chosen) * each)
         return self._oracle.paths(chosen, depth, seconds=_PATIENCE_SECONDS) if chosen else []
 
     def close(self) -> None:

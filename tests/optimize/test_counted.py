@@ -6,12 +6,14 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 from shuffled import ShuffledObjective
 from test_exactness import Landscape, arguments_for
 
 import efaas
 import efaas.optimize.oracle
+from efaas.optimize.asks import Ask
 from efaas.optimize.counted import CountedOracle
 from efaas.optimize.oracle import AdaptiveOracle
 from efaas.optimize.start import MinimizeStart
@@ -56,15 +58,18 @@ def test_a_slow_machine_makes_the_same_guesses(
     assert usual["hits"] > 0
 
 
-def test_every_path_counts_for_the_same_and_no_more_are_walked() -> None:
+def test_paths_count_for_more_as_the_record_grows_and_no_more_are_walked() -> None:
     timer = WorkClock()
     oracle = CountedOracle(MinimizeStart([0.0], (), {"method": "Nelder-Mead"}), timer)
     began = timer()
-    paths = oracle.paths([lambda ask: 0.0] * 9, 2, seconds=0.021)
-    spent = timer() - began
+    assert len(oracle.paths([lambda ask: 0.0] * 9, 1, seconds=9.1e-4)) == 4
+    assert timer() - began == pytest.approx(8e-4, abs=5e-5)
+    oracle.record(Ask(np.array([0.0])), 1.0)
+    assert len(oracle.paths([lambda ask: 0.0] * 9, 1, seconds=9.1e-4)) == 4
+    for _ in range(1000):
+        oracle.record(Ask(np.array([0.0])), 1.0)
+    assert oracle.paths([lambda ask: 0.0] * 9, 1, seconds=4.9e-3) == []
     oracle.close()
-    assert len(paths) == 4
-    assert spent == pytest.approx(0.02, rel=0.01)
 
 
 def test_an_unknown_effort_is_refused() -> None:
