@@ -30,6 +30,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py
 	$(BIN)/python benchmarks/speculation_rounds.py
+	$(BIN)/python benchmarks/tolerance.py
 
 figures: $(VENV)/.installed-dev
 	for figure in drift layout_gains placement rounds sentinel shares; do \

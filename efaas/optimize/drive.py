@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from scipy.optimize import OptimizeResult
 
+from efaas.optimize.counted import CountedOracle
 from efaas.optimize.limits import INTERRUPTED, LIMIT_REACHED, Limits, Stopped
 from efaas.optimize.oracle import oracle_for
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
+from efaas.optimize.work_clock import WorkClock
 
 if TYPE_CHECKING:
     from efaas.optimize.asks import Asked, Oracle, Start
@@ -31,8 +33,8 @@ def drive(
     limits: Limits,
     shots: int | None = None,
     notes: tuple[str, ...] = (),
-    copied_by: Callable[[Start], Oracle] = oracle_for,
-    timer: Timer = time.perf_counter,
+    copied_by: Callable[[Start], Oracle] | None = None,
+    timer: Timer | None = None,
 ) -> Any:
     """What ``run`` returns, with its report as ``result.speculation``.
 
@@ -44,16 +46,21 @@ def drive(
         limits: When to stop early.
         shots: Shots of each measurement setting of an evaluation.
         notes: For the report.
-        copied_by: Makes the copy of the optimizer.
+        copied_by: Makes the copy of the optimizer; None to go by ``speculation.effort``.
         timer: Measures what predicting takes; ``copied_by`` should go by the same.
 
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
     """
+    counted = WorkClock() if speculation.effort == "steps" else None
+    timer = timer or counted or time.perf_counter
     oracle: Oracle | None = None
     predictor = None
     if start is not None and speculation.mode != "off":
-        oracle = copied_by(start)
+        if copied_by is not None:
+            oracle = copied_by(start)
+        else:
+            oracle = CountedOracle(start, counted) if counted else oracle_for(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
         predictor = Predictor(
             oracle,

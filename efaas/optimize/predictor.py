@@ -28,11 +28,13 @@ from efaas.optimize.scenarios import (
     value_in,
 )
 from efaas.optimize.surrogate import Belief
+from efaas.policies.tolerance import Substitution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.optimize.asks import Answerer, Ask, AskKey, Oracle, Step
+    from efaas.optimize.surrogate import GaussianProcess
     from efaas.optimize.work_clock import Timer
 
 __all__ = ["BRANCH", "CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
@@ -268,18 +270,34 @@ class Predictor:
         """Hits and misses settled so far, per kind."""
         return dict(self._rates)
 
-    def difference(self, start: NDArray[Any], end: NDArray[Any]) -> float | None:
-        """How much more the value is believed to be at ``end`` than at ``start``; None if unknown.
+    def substitution(
+        self, start: NDArray[Any], end: NDArray[Any], *, best: float
+    ) -> Substitution | None:
+        """A value at ``start`` as a stand-in for one at ``end``; None if nothing is believed yet.
 
         What is believed takes in all that was observed first, however long that takes: with less,
-        the difference would be off the more, the busier the machine is.
+        the difference would be off the more, the busier the machine is. A surrogate whose errors
+        exceeded its standard deviations of late is trusted less, by as much. The noise is the least
+        that a surrogate sees: a kernel that does not fit takes its errors for noise.
+
+        Args:
+            start: Where a value was, or will be, measured.
+            end: The point asked for.
+            best: The best value so far.
         """
         self.absorb(np.inf)
-        process = self._belief().process
+        belief = self._belief()
+        process = belief.process
         there, here = as_point(end), as_point(start)
         if len(process) < _FEWEST_VALUES or here.shape != process.points.shape[1:]:
             return None
-        return process.predict(there)[0] - process.predict(here)[0]
+        difference, deviation = process.difference(here, there)
+        return Substitution(
+            difference,
+            belief.inflation * deviation,
+            noise=min(_noise(belief.process) for belief in self._beliefs),
+            gap=process.predict(there)[0] - best,
+        )
 
     def _belief(self) -> Belief:
         return max(self._beliefs, key=lambda belief: belief.score)
@@ -366,6 +384,10 @@ class Predictor:
         hits, total = self._calibration.get(_bin(kind, share), (0.0, 0.0))
         probability = (_PRIOR * share + hits) / (_PRIOR + total)
         return Candidate(step, probability, depth, kind, identity[1], share)
+
+
+def _noise(process: GaussianProcess) -> float:
+    return 0.0 if process.is_noiseless else process.noise
 
 
 class _Explorer:

@@ -24,6 +24,7 @@ from efaas.optimize.ledger import Entry, Ledger
 from efaas.optimize.scenarios import value_in
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
+from efaas.policies.tolerance import is_as_good
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -45,9 +46,6 @@ logger = logging.getLogger("efaas.optimize")
 _FIRST_SECONDS = 1e-2  # what the predictor may use before a round has been measured
 _LEAST_SECONDS = 1e-4  # a smaller budget is not worth looking at
 _MOST_STEPS = 128  # of what is certain, in one round
-
-
-_OF_STEP = 0.5  # how near a tolerated guess must be, over the distance to the best point
 
 
 class _Heard(BaseException):
@@ -392,13 +390,12 @@ class RoundedObjective:
         return [new[index] for index in picked]
 
     def _near(self, ask: Ask) -> float | None:
-        """In tolerant mode: the value of a guess nearby, corrected by the surrogate."""
+        """In tolerant mode: the value of a guess nearby that is as good, corrected; or None."""
         if self._speculation.mode != "tolerant" or self._predictor is None or ask.kind != VALUE:
             return None
+        if self.best is None:
+            return None
         near: NDArray[Any] = np.asarray(ask.x)
-        radius = self._speculation.radius
-        if self.best is not None:  # a small step would be about the difference
-            radius = min(radius, _OF_STEP * float(np.linalg.norm(near - self.best[1])))
         best: tuple[float, Entry] | None = None
         for entry in self._ledger.values_near():
             if entry.ask.kind != VALUE or len(entry.candidate.step) > 1:
@@ -406,19 +403,21 @@ class RoundedObjective:
             if entry.ask.key == ask.key:
                 return None  # exact
             distance = float(np.linalg.norm(np.asarray(entry.ask.x) - near))
-            if distance <= radius and (best is None or distance < best[0]):
+            if distance <= self._speculation.radius and (best is None or distance < best[0]):
                 best = (distance, entry)
         if best is None:
             return None
         distance, entry = best
-        difference = None
+        substitution = None
         with self._predicting():
-            difference = self._predictor.difference(entry.ask.x, ask.x)
-        if difference is None or not self._is_confirmed(entry.ask):
+            substitution = self._predictor.substitution(entry.ask.x, ask.x, best=self.best[0])
+        if substitution is None or not is_as_good(substitution):
+            return None
+        if not self._is_confirmed(entry.ask):
             return None
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
-        corrected = float(future.result()) + difference
+        corrected = float(future.result()) + substitution.difference
         self._tally.came_from(getattr(future, "origin", None))
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)

@@ -66,6 +66,9 @@ _LEAST = 1e-150
 ALIKE = 1.0 - 1e-9
 """Points with a greater kernel than this are one to the fit: 4e-5 of a length scale apart."""
 
+_ROUNDING = 1e-15
+"""Variances over the amplitude's that are not told from 0: where large terms nearly cancel."""
+
 
 class GaussianProcess:
     """Values with a constant mean, an amplitude and independent noise, under one kernel.
@@ -199,6 +202,21 @@ class GaussianProcess:
             white = self.whiten(self.row(self.kernel.features(x[None])[0]))
         variance = max(1.0 - float(white @ white), 0.0)
         return self.mean_of(white), self._amplitude * variance**0.5
+
+    def difference(
+        self, start: NDArray[np.float64], end: NDArray[np.float64]
+    ) -> tuple[float, float]:
+        """How much more the value is at ``end`` than at ``start``: mean and standard deviation.
+
+        Of the posterior of both values together: near each other they err alike, so that their
+        difference is known far better than they are.
+        """
+        with np.errstate(all="ignore"):
+            features = self.kernel.features(np.stack((start, end)))
+            white = self.whiten(self.row(features[1]) - self.row(features[0]))
+            alike = float(self.kernel.row(features[:1], features[1], self.shape)[0])
+        variance = max(2.0 - 2.0 * alike - float(white @ white), _ROUNDING)
+        return float(white @ self._residual()), self._amplitude * variance**0.5
 
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """The posterior mean's gradient, shape ``(n,)``."""

@@ -26,7 +26,7 @@ class WorkClock:
         (0.5, 1.0)
     """
 
-    __slots__ = ("_tick_seconds", "_ticks")
+    __slots__ = ("_seconds", "_tick_seconds")
 
     def __init__(self, tick_seconds: float = _TICK_SECONDS) -> None:
         """Begin at 0.
@@ -35,9 +35,13 @@ class WorkClock:
             tick_seconds: What one look counts for.
         """
         self._tick_seconds = tick_seconds
-        self._ticks = 0
+        self._seconds = 0.0
 
     def __call__(self) -> float:
         """The instant after one more step."""
-        self._ticks += 1
-        return self._ticks * self._tick_seconds
+        self._seconds += self._tick_seconds
+        return self._seconds
+
+    def spend(self, seconds: float) -> None:
+        """Count work that nobody looked at the timer for."""
+        self._seconds += seconds
