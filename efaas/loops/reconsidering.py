@@ -116,6 +116,10 @@ class Reconsidering:
         if not compiled and alarm is None:
             return pin
         number = self.events.add(self._event(loop, pin, form, decided, cause, alarm))
+        if loop.book is not None:
+            name = loop.stream.name
+            loop.book.note(decided.kind, decided.reason, name)
+            loop.book.move_loop(name, decided.backend, form.calibration_id)
         stayed = decided.kind == "stayed"
         after = Pin(
             decided.backend,
