@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
+    from efaas.journal import Journal
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.model.record import Spend
@@ -160,7 +161,7 @@ class EFScheduler:
         weight: float | None = None,
         seed: int | None = None,
         sentinel: Sentinel | None = None,
-        journal: Any = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> EFSession:
         """A session of this scheduler; closing it leaves the scheduler open.
 
@@ -291,7 +292,7 @@ class EFSession:
         clock: Clock | None = None,
         sentinel: Sentinel | None = None,
         executor: Executor | None = None,
-        journal: Any = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> None:
         """Open a session.
 

@@ -104,6 +104,7 @@ def test_a_session_that_could_not_be_opened_holds_no_journal(tmp_path: Path) -> 
     assert values(path)[0] == EXPECTED
 
 
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")  # fork beside threads: 3.12
 def test_a_forked_child_may_not_use_it_and_does_it_no_harm(tmp_path: Path) -> None:
     path = tmp_path / "run.efaas"
     with efaas.EFSession(FakeBackend(), seed=2, journal=path) as session:
