@@ -16,7 +16,7 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-# The long form of the reliability tests: a thousand kills, a hundred thousand evaluations.
+# The long form of the reliability tests: a thousand kills, fifty thousand evaluations at once.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --soak -v tests/journal/test_kill.py tests/test_load.py
 

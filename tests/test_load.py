@@ -51,7 +51,7 @@ def run_loops(session: efaas.EFSession, rounds: int, first: int = 0) -> int:
         for turn in range(first, first + rounds):
             points = np.array([[number, POINTS * turn + k] for k in range(POINTS)], dtype=float)
             futures = energy.submit_many(points)
-            found = [future.result(60) for future in futures]
+            found = [future.result(60 + 10 * rounds) for future in futures]
             right += sum(value == sum(point) for value, point in zip(found, points, strict=True))
         return right
 
@@ -64,7 +64,7 @@ def run_loops(session: efaas.EFSession, rounds: int, first: int = 0) -> int:
 def test_64_loops_lose_nothing_and_run_nothing_twice(
     tmp_path: Path, has_journal: bool, is_soak: bool
 ) -> None:
-    rounds = 200 if is_soak else 20
+    rounds = 100 if is_soak else 20
     device = Counting()
     path = tmp_path / "load.efaas"
     with efaas.EFSession(device, seed=1, journal=path if has_journal else None) as session:
@@ -82,7 +82,7 @@ def test_64_loops_lose_nothing_and_run_nothing_twice(
 @pytest.mark.timeout(3600)
 def test_memory_stays_flat_while_loops_come_and_go(tmp_path: Path, is_soak: bool) -> None:
     """What an evaluation leaves behind is in the file, but for how often it was asked for."""
-    rounds = 100 if is_soak else 3
+    rounds = 50 if is_soak else 3
     device = FakeBackend()
     with efaas.EFSession(device, seed=1, journal=tmp_path / "load.efaas") as session:
         run_loops(session, 3)
