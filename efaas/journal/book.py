@@ -127,6 +127,8 @@ class Book:
                     record.name,
                 )
             self._write(lambda: self.identity.put(record))
+            if known is not None and known != record:
+                self.drop_guesses(record.name)
 
     def move_loop(self, name: str, backend: str, calibration_id: str) -> None:
         """A loop is elsewhere now, or compiled for another calibration."""
@@ -135,6 +137,15 @@ class Book:
             if known is not None:
                 moved = replace(known, backend=backend, calibration_id=calibration_id)
                 self._write(lambda: self.identity.put(moved), is_vital=False)
+
+    def drop_guesses(self, loop: str) -> None:
+        """A loop's device has changed: what was guessed before answers nothing any more.
+
+        It stays in the file, as what it cost.
+        """
+        sql = """UPDATE evaluations SET dropped = 1
+            WHERE loop = ? AND committed = 0 AND dropped = 0"""
+        self._write(lambda: self._store.write(sql, (self.identity.loop_ids[loop],)), is_vital=False)
 
     # What was asked.
 
@@ -151,7 +162,7 @@ class Book:
 
     def knows(self, keys: Sequence[bytes]) -> bool:
         """Whether a value is recorded for all of the keys."""
-        sql = "SELECT 1 FROM evaluations WHERE key = ? AND value IS NOT NULL"
+        sql = "SELECT 1 FROM evaluations WHERE key = ? AND dropped = 0 AND value IS NOT NULL"
         with self._lock:
             return self._store.is_open and all(self._store.read(sql, (key,)) for key in keys)
 
@@ -167,7 +178,8 @@ class Book:
             self._store.write_many(
                 """INSERT INTO evaluations
                     (key, loop, occurrence, shots, wanted, angles, parameters, asked_at)
-                    VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (key) DO NOTHING""",
+                    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+                    ON CONFLICT (key) WHERE dropped = 0 DO NOTHING""",
                 [
                     (
                         question.key,
@@ -250,7 +262,8 @@ class Book:
     def answer(self, number: int, answers: Sequence[Answer], error: str = "") -> None:
         """Values have come back, with the error of those points that have none.
 
-        They are to be recorded before they are delivered. The first value of a key stays.
+        They are to be recorded before they are delivered. Only what was sent in that round is
+        answered by it: a guess that was dropped meanwhile answers nothing that was asked for since.
         """
 
         def write() -> None:
@@ -258,7 +271,7 @@ class Book:
             self._store.write_many(
                 """UPDATE evaluations SET value = ?, backend = ?, calibration_id = ?,
                     qpu_seconds = ?, cpu_seconds = ?, answered_at = ?, checksum = ?
-                    WHERE key = ? AND value IS NULL""",
+                    WHERE key = ? AND submission = ? AND value IS NULL""",
                 [
                     (
                         answer.value,
@@ -269,6 +282,7 @@ class Book:
                         now,
                         checksum(answer),
                         answer.key,
+                        number,
                     )
                     for answer in answers
                 ],
@@ -307,7 +321,7 @@ class Book:
     def _found(self, key: bytes) -> Answer | None:
         rows = self._store.read(
             """SELECT value, backend, calibration_id, qpu_seconds, cpu_seconds, checksum
-                FROM evaluations WHERE key = ? AND value IS NOT NULL""",
+                FROM evaluations WHERE key = ? AND dropped = 0 AND value IS NOT NULL""",
             (key,),
         )
         if not rows:

@@ -37,7 +37,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )""",
         """CREATE TABLE evaluations (
             id INTEGER PRIMARY KEY,
-            key BLOB NOT NULL UNIQUE,
+            key BLOB NOT NULL,
             loop INTEGER NOT NULL REFERENCES loops (id),
             occurrence INTEGER NOT NULL,
             shots INTEGER,
@@ -46,6 +46,8 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             parameters BLOB,
             asked_at REAL NOT NULL,
             step INTEGER,
+            committed INTEGER NOT NULL DEFAULT 0,
+            dropped INTEGER NOT NULL DEFAULT 0,
             submission INTEGER REFERENCES submissions (id),
             part INTEGER,
             row INTEGER,
@@ -57,6 +59,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             answered_at REAL,
             checksum INTEGER
         )""",
+        "CREATE UNIQUE INDEX keys ON evaluations (key) WHERE dropped = 0",
         "CREATE INDEX steps ON evaluations (loop, step) WHERE step IS NOT NULL",
         """CREATE INDEX waiting ON evaluations (submission)
             WHERE submission IS NOT NULL AND value IS NULL""",

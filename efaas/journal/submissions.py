@@ -57,7 +57,8 @@ class Submissions:
             (tag, backend, payload, json.dumps(list(parts)), time.time()),
         )
         self._store.write_many(
-            "UPDATE evaluations SET submission = ?, part = ?, row = ? WHERE key = ?",
+            """UPDATE evaluations SET submission = ?, part = ?, row = ?
+                WHERE key = ? AND dropped = 0""",
             [(number, part, row, key) for key, part, row in places],
         )
         return number
@@ -82,7 +83,7 @@ class Submissions:
         for key in keys:
             rows = self._store.read(
                 """SELECT s.id FROM evaluations e JOIN submissions s ON s.id = e.submission
-                    WHERE e.key = ? AND e.value IS NULL AND s.backend = ?
+                    WHERE e.key = ? AND e.dropped = 0 AND e.value IS NULL AND s.backend = ?
                     AND s.tag IS NOT NULL AND s.state IN ('sent', 'accepted')""",
                 (key, backend),
             )

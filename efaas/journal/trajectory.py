@@ -30,7 +30,7 @@ class Trajectory:
             self._steps[loop] += 1
             if step < self._recorded.get(loop, 0):
                 [[recorded]] = self._store.read(
-                    "SELECT step FROM evaluations WHERE key = ?", (key,)
+                    "SELECT step FROM evaluations WHERE key = ? AND dropped = 0", (key,)
                 )
                 if recorded == step:
                     continue
@@ -38,4 +38,7 @@ class Trajectory:
                     "UPDATE evaluations SET step = NULL WHERE loop = ? AND step >= ?", (loop, step)
                 )
                 self._recorded[loop] = step
-            self._store.write("UPDATE evaluations SET step = ? WHERE key = ?", (step, key))
+            self._store.write(
+                "UPDATE evaluations SET step = ?, committed = 1 WHERE key = ? AND dropped = 0",
+                (step, key),
+            )

@@ -61,6 +61,8 @@ class Reconsidering:
             # Without the lock, since callbacks run: until it is done, no guess of them holds.
             for branch in list(before.branches):
                 loop.scope.settle(withdrawn=branch.roll_back())
+            if loop.book is not None:
+                loop.book.drop_guesses(loop.stream.name)
         return pin
 
     def is_in_force(self, loop: Loop, pin: Pin) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -248,6 +249,34 @@ def test_a_loop_resumed_under_another_calibration_says_so(tmp_path: Path) -> Non
     with Reader(journal) as reader:
         texts = [text for _, kind, _, text in reader.events() if kind == "recalibrated"]
     assert texts[0] == "resumed on fake under fake-1; before under fake"
+
+
+@pytest.mark.parametrize("is_resumed", [False, True])
+def test_a_guess_from_before_a_change_of_calibration_answers_nothing_after_it(
+    tmp_path: Path, is_resumed: bool
+) -> None:
+    """What was asked for before the change stays as it was, though."""
+    values = itertools.count(1.0)
+    device = FakeBackend(value=lambda angles, seed: next(values))
+    ask = efaas.optimize.asks.Ask(X0)
+    other = efaas.optimize.asks.Ask(X0 + 1)
+    journal = tmp_path / "g.efaas"
+    with efaas.EFSession(device, seed=3, journal=journal) as session:
+        energy = session.objective(ANSATZ, "ZZ")
+        [future], [guess] = energy.submit_round([other], [(ask, None)])
+        assert {future.result(), guess.future.result()} == {1.0, 2.0}
+        guess.withdraw()
+        device.recalibrate(ln_esp=-1.0)
+        if not is_resumed:
+            assert energy(X0) == 3.0
+    with efaas.EFSession(device, seed=3, journal=journal) as session:
+        energy = session.objective(ANSATZ, "ZZ")
+        assert energy(X0 + 1) == future.result()
+        assert energy(X0) == 3.0
+        assert session.spend is not None
+        assert session.spend.evaluations == 3
+    with Reader(journal) as reader:
+        assert reader.faults() == []
 
 
 def test_a_failed_evaluation_is_tried_again_by_the_next_life(tmp_path: Path) -> None:
