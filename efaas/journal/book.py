@@ -39,6 +39,8 @@ logger = logging.getLogger("efaas.journal")
 
 T = TypeVar("T")
 
+_QUICK_SECONDS = 0.1  # rounds that follow each other sooner are written down with their results
+
 
 class Book:
     """An open journal. All methods may be called from any thread.
@@ -237,6 +239,7 @@ class Book:
             lambda: self._submissions.add(backend, places, parts, tag, payload),
             commit=is_lasting or self.settings.durability != "full",  # where it waits for no disk
             synced=is_lasting,
+            within_seconds=_QUICK_SECONDS,
         )
         return number or 0
 
@@ -342,6 +345,7 @@ class Book:
         *,
         commit: bool = True,
         synced: bool = False,
+        within_seconds: float = 0.0,
         is_vital: bool = True,
     ) -> T | None:
         """Write all of something, or none of it and None.
@@ -350,6 +354,7 @@ class Book:
             act: Writes it.
             commit: Whether it is to last at once, as far as the durability promises.
             synced: Whether that has to reach the disk.
+            within_seconds: See ``Store.commit``.
             is_vital: Whether the caller must not go on without it. Where something was computed,
                 it is delivered all the same, and the next submission says what is wrong.
         """
@@ -365,7 +370,7 @@ class Book:
                     )
                 result = act()
                 if commit:
-                    self._store.commit(synced=synced)
+                    self._store.commit(synced=synced, within_seconds=within_seconds)
             except JournalError as error:
                 if self._broken is None:
                     self._give_up(error)

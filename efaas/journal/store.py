@@ -109,17 +109,20 @@ class Store:
             self._begin()
             self.connection.executemany(sql, rows)
 
-    def commit(self, *, synced: bool = False) -> None:
+    def commit(self, *, synced: bool = False, within_seconds: float = 0.0) -> None:
         """Make what was written last, as far as the durability promises.
 
         Args:
             synced: Wait for the disk, unless nothing is to last anyway.
+            within_seconds: Leave it to the next commit if the last was so short a time ago.
         """
         connection = self.connection
         if not connection.in_transaction:
             return
         now = time.monotonic()
-        if self._durability == "off" and not synced and now - self._committed_at < _GROUP_SECONDS:
+        if self._durability == "off":
+            within_seconds = _GROUP_SECONDS
+        if not synced and now - self._committed_at < within_seconds:
             return
         self._committed_at = now
         with self.translated():
