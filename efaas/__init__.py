@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from efaas import backends, errors, optimize, primitives
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
+    from efaas.journal import Journal
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
@@ -30,6 +31,7 @@ __all__ = [
     "EFSession",
     "EfaasError",
     "FairSettings",
+    "Journal",
     "LoopEvent",
     "Objective",
     "PlacementWeights",
@@ -54,6 +56,7 @@ _HOMES = {
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
     "FairSettings": "efaas.policies.fair_settings",
+    "Journal": "efaas.journal",
     "LoopEvent": "efaas.model.events",
     "Objective": "efaas.objective",
     "PlacementWeights": "efaas.policies.placement",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -34,6 +35,7 @@ from efaas.scheduler import (
     Wake,
     Woken,
 )
+from efaas.testing import FakeBackend
 
 
 class AlwaysCut(FirstComeFirstServed):
@@ -282,3 +284,30 @@ def test_points_of_a_cut_job_can_be_cancelled() -> None:
         assert all(
             future.cancelled() or future.result() == pytest.approx(1.0) for future in futures
         )
+
+
+@pytest.mark.usefixtures("cutting")
+def test_the_pieces_that_a_cut_job_ran_are_recorded_and_only_the_rest_runs_again(
+    tmp_path: Path,
+) -> None:
+    circuit = real_amplitudes(2, reps=1)
+    points = np.linspace(0.0, 1.0, 7 * circuit.num_parameters).reshape(7, -1)
+
+    def life(device: FakeBackend, ordering: str, journal: Path | None) -> list[float]:
+        with (
+            efaas.EFScheduler(device, ordering=ordering) as scheduler,
+            scheduler.session(seed=3, journal=journal) as session,
+        ):
+            pub = session.estimate(circuit, "ZZ", points)
+            evs: list[float] = [] if pub.exception() else pub.result().data.evs.tolist()
+            return evs
+
+    breaks = FakeBackend(
+        round_error=lambda _: ConnectionError("gone") if len(breaks.rounds) > 2 else None
+    )
+    assert life(breaks, "always cut", tmp_path / "cut.efaas") == []
+    ran = sum(breaks.rounds[:2])
+    assert 0 < ran < 7
+    device = FakeBackend()
+    assert life(device, "fifo", tmp_path / "cut.efaas") == life(FakeBackend(), "fifo", None)
+    assert device.rounds == [7 - ran]

@@ -10,6 +10,7 @@ from efaas.model.job import CPU, AttemptRecord, JobSnapshot, JobState, Timeline,
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
+    from efaas.dispatch.recording import Entry
     from efaas.future import QuantumFuture
     from efaas.model.job import Job
 
@@ -33,6 +34,8 @@ class Ticket:
         where: The backend of the last attempt.
         usage: The service of all attempts that gave results.
         spent: The service of the last attempt.
+        entry: Where it stands in its session's journal, if there is one.
+        is_recalled: Whether its values were taken from there.
     """
 
     __slots__ = (
@@ -42,10 +45,12 @@ class Ticket:
         "calibration_id",
         "convert",
         "dispatched_at",
+        "entry",
         "error",
         "finished_at",
         "first_shot_at",
         "futures",
+        "is_recalled",
         "job",
         "points",
         "queued_at",
@@ -85,6 +90,8 @@ class Ticket:
         self._pieces: tuple[Outcome, ...] = ()  # of the points before the span
         self._span: tuple[int, int] | None = None  # the points of this attempt, if not all
         self.error: BaseException | None = None
+        self.entry: Entry | None = None
+        self.is_recalled = False
         self._attempts: tuple[_Attempt, ...] = ()
 
     @property
@@ -125,8 +132,26 @@ class Ticket:
         work = cast("Evaluation", self.work).at([row])
         part = Ticket(job, [future], work, self.convert, self.submitted_at, 1)
         part._attempts = self._attempts
+        part.entry = self.entry
         future._ticket = part
         return part
+
+    def recall(self, outcome: Outcome, now: float) -> bool:
+        """End at once with an outcome of an earlier run; whether that could be."""
+        try:
+            values = self.values(outcome)
+            if len(values) != len(self.futures):
+                return False
+        except Exception:  # it runs like any other, and that attempt will say what is wrong
+            return False
+        self.is_recalled = True
+        self.where = self.job.places[0]
+        self.calibration_id = outcome.calibration_id
+        self.finished(JobState.DONE, now)
+        for future, value in zip(self.futures, values, strict=True):
+            if future._claim():
+                future.set_result(value)
+        return True
 
     def dispatched(self, place: str, now: float, points: int | None = None) -> None:
         """An attempt begins: with so many of the points that are left, or all of them."""
@@ -210,4 +235,5 @@ class Ticket:
                 self.finished_at,
             ),
             usage=self.usage,
+            is_recalled=self.is_recalled,
         )

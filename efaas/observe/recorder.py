@@ -45,7 +45,14 @@ class Recorder:
         sums.add(finished)
 
     def report(
-        self, session_id: int, *, seconds: float, hits: int, misses: int, checks: CheckTotals
+        self,
+        session_id: int,
+        *,
+        seconds: float,
+        hits: int,
+        misses: int,
+        checks: CheckTotals,
+        recalled: int = 0,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -55,6 +62,7 @@ class Recorder:
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
             checks: What looking after the devices took.
+            recalled: Points whose values were taken from the session's journal.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -65,6 +73,7 @@ class Recorder:
             hits=hits,
             misses=misses,
             checks=checks,
+            recalled=recalled,
         )
 
     def forget(self, session_id: int) -> None:

@@ -233,8 +233,12 @@ class RoundedObjective:
     def _begin(self, step: Step, missing: list[Ask], evaluations: int) -> None:
         """Send out what is missing, and guesses with it."""
         chosen: list[Candidate] = []
-        with self._predicting():
-            chosen = self._chosen(step, evaluations)
+        # Guesses share a round; where the values are recorded there is none, and they would be
+        # paid for once more.
+        is_recorded = self._source.is_recorded(missing)
+        if not is_recorded:
+            with self._predicting():
+                chosen = self._chosen(step, evaluations)
         kept: dict[AskKey, int] = {}
         for candidate in chosen:
             for ask in candidate.step:
@@ -265,7 +269,7 @@ class RoundedObjective:
         guessed = sum(self._source.evaluations_of(ask) for _, ask, _ in guesses)
         self._tally.launched(asked=evaluations, guessed=guessed)
         budget = self._budget()
-        if self._predictor is not None and budget >= _LEAST_SECONDS:
+        if self._predictor is not None and budget >= _LEAST_SECONDS and not is_recorded:
             with self._predicting():
                 self._predictor.absorb(budget)
 

@@ -114,6 +114,10 @@ class _OneParameter:
         )
         return Round(asked, begun.futures, [ask for ask, _ in guessed], begun.guesses)
 
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """As the objective says."""
+        return self._source.is_recorded([_as_point(ask) for ask in asked])
+
     def evaluations_of(self, ask: Ask) -> int:
         """One."""
         return self._source.evaluations_of(_as_point(ask))

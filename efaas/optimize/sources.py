@@ -24,6 +24,7 @@ __all__ = [
     "Measured",
     "ObjectiveSource",
     "PooledFunction",
+    "Remembers",
     "Round",
     "Source",
     "SubmitsPoints",
@@ -67,6 +68,15 @@ class SubmitsPoints(Protocol):
 
     def evaluations_of(self, ask: Ask) -> int:
         """How many points it takes."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """An objective that may know values from an earlier run."""
+
+    def is_recorded(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of these, asked for now, would be answered from what is recorded."""
         ...
 
 
@@ -131,6 +141,10 @@ class Source(Protocol):
         """
         ...
 
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """Whether all of these are known from an earlier run: then there is no round to share."""
+        ...
+
     def evaluations_of(self, ask: Ask) -> int:
         """How many evaluations it takes."""
         ...
@@ -152,6 +166,11 @@ class ObjectiveSource:
 
     def __init__(self, objective: SubmitsPoints) -> None:
         self._objective = objective
+        self._memory = objective if isinstance(objective, Remembers) else None
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """Whether the session's journal has them."""
+        return self._memory is not None and self._memory.is_recorded(asked)
 
     def submit(self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]]) -> Round:
         """Committed jobs, and speculative ones that share their round."""
@@ -165,6 +184,8 @@ class ObjectiveSource:
     def measured(self, begun: Round) -> Measured | None:
         """By the jobs' own timelines and usage, in seconds of the session's clock."""
         jobs = {job.id: job for job in (getattr(f, "job", None) for f in begun.futures) if job}
+        if any(job.is_recalled for job in jobs.values()):
+            return None  # what comes from a journal says nothing about the next round
         ends = [job.timeline.finished_at for job in jobs.values()]
         if not ends or None in ends:
             return None
@@ -220,6 +241,10 @@ class PooledFunction:
         futures = [self._begun(ask) for ask in asked]
         guesses = [_Call(self._begun(ask)) for ask, _ in guessed]
         return Round(asked, futures, [ask for ask, _ in guessed], guesses)
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """A function's values are recorded nowhere."""
+        return False
 
     def evaluations_of(self, ask: Ask) -> int:
         """One call."""

@@ -76,6 +76,9 @@ class Streaming:
         guesses = [StreamedGuess(OnDemand(partial(rosenbrock, ask.x))) for ask, _ in guessed]
         return Round(asked, futures, [ask for ask, _ in guessed], guesses)
 
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        return False
+
     def evaluations_of(self, ask: Ask) -> int:
         return 1
 
