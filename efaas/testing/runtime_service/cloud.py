@@ -7,18 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from efaas.clock import Clock, VirtualClock
 from efaas.errors import InputError
-from efaas.testing.runtime_service.devices import CloudDevice
 from efaas.testing.runtime_service.ledger import Ledger
 from efaas.testing.runtime_service.messages import refuse
 from efaas.testing.runtime_service.records import JobRecord, JobStatus
-from efaas.testing.runtime_service.rules import Rules
 from efaas.testing.runtime_service.seeds import SeedSource
 from efaas.testing.runtime_service.sessions import SessionRecord
-from efaas.testing.runtime_service.work import QpuTiming, Work
+
+if TYPE_CHECKING:
+    from efaas.testing.runtime_service.devices import CloudDevice
+    from efaas.testing.runtime_service.rules import Rules
+    from efaas.testing.runtime_service.work import QpuTiming, Work
 
 __all__ = ["Cloud"]
 
@@ -181,7 +183,9 @@ class Cloud:
                 for job in self._live.values()
                 if job.device == device and job.status == "Queued"
             ]
-            return sorted(waiting, key=lambda job: (not self._is_in_active_session(job), job.number))
+            return sorted(
+                waiting, key=lambda job: (not self._is_in_active_session(job), job.number)
+            )
 
     def running(self, device: str) -> JobRecord | None:
         """The job that a device runs, or None."""
@@ -362,9 +366,7 @@ class Cloud:
             if job.is_final:
                 raise refuse(409, 1294, f"Job cannot be cancelled, it is {job.status.lower()}.")
             started_at = self.now() if job.started_at is None else job.started_at
-            self.end_job(
-                job_id, "Cancelled", qpu_seconds=self.now() - started_at, reason=reason
-            )
+            self.end_job(job_id, "Cancelled", qpu_seconds=self.now() - started_at, reason=reason)
 
     def delete_job(self, job_id: str) -> None:
         """Forget a job that has ended.
@@ -473,9 +475,7 @@ class Cloud:
     def _cancel_waiting(self, session_id: str, reason: str) -> None:
         for job in list(self._live.values()):
             if job.session_id == session_id and job.status == "Queued":
-                self._put(
-                    replace(job, status="Cancelled", finished_at=self.now(), reason=reason)
-                )
+                self._put(replace(job, status="Cancelled", finished_at=self.now(), reason=reason))
                 self._work.pop(job.id, None)
 
     def _num_waiting(self, session_id: str) -> int:

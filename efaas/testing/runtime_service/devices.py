@@ -54,7 +54,7 @@ class CloudDevice:
         fake = _fake_class(spec)
         folder = Path(fake.dirname)
         self.name = "ibm_" + _bare(spec)
-        self._configuration = json.loads((folder / fake.conf_filename).read_text())
+        self._configuration: dict[str, Any] = json.loads((folder / fake.conf_filename).read_text())
         self._configuration["backend_name"] = self.name
         properties = json.loads((folder / fake.props_filename).read_text())
         properties["backend_name"] = self.name
@@ -193,10 +193,14 @@ def _bare(name: str) -> str:
     return text.removesuffix("_v2")
 
 
+def _anything(value: Any) -> Any:
+    return value
+
+
 def _fake_class(spec: str) -> Any:
     classes = {
         _bare(candidate.backend_name): candidate
-        for candidate in vars(fake_provider).values()
+        for candidate in map(_anything, vars(fake_provider).values())
         if isinstance(candidate, type)
         and issubclass(candidate, BackendV2)
         and isinstance(getattr(candidate, "backend_name", None), str)

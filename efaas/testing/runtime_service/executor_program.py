@@ -19,14 +19,13 @@ from ibm_quantum_schemas.executor.version_2_0 import (
     QuantumProgramResultModel,
 )
 from pydantic import ValidationError
-from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast_sample
 from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_from_2_0
 from samplomatic.quantum_program import SamplexItem
 
-from efaas.backends.protocol import Evaluation
 from efaas.errors import EfaasError
 from efaas.primitives.pubs import sampler_request
+from efaas.testing.runtime_service.islands import islands_of, sampled_bits
 from efaas.testing.runtime_service.messages import Refusal, refuse
 from efaas.testing.runtime_service.primitive_programs import on_device
 from efaas.testing.runtime_service.seeds import requested_seed
@@ -72,29 +71,31 @@ class ProgramItem:
         """The registers' bits, of shape ``(*shape, shots, bits)``, and what the samplex gives."""
         generator = np.random.default_rng(np.random.SeedSequence(seeds[0]))
         values, extra = self._values(generator)
-        request = sampler_request((self._circuit, values), self.shots)
-        points = [int.from_bytes(generator.bytes(16), "little") for _ in request.angles]
-        evaluation = Evaluation(request.experiment, request.angles, self.shots, tuple(points))
-        [outcome] = backend.execute([evaluation])
-        if isinstance(outcome, Exception):
-            raise outcome
-        bits = {
-            name: array.to_bool_array(order="little").reshape(*self.shape, self.shots, -1)
-            for name, array in request.postprocess(outcome).data.items()
+        points = [int.from_bytes(generator.bytes(16), "little") for _ in values]
+        circuit = self._circuit
+        islands = islands_of(circuit)
+        bits = sampled_bits(backend, islands, circuit.num_clbits, values, self.shots, points)
+        bits = bits.reshape(*self.shape, self.shots, circuit.num_clbits)
+        index_of = {bit: index for index, bit in enumerate(circuit.clbits)}
+        registers = {
+            register.name: bits[..., [index_of[bit] for bit in register]]
+            for register in circuit.cregs
         }
-        return {**extra, **bits}
+        return {**extra, **registers}
 
-    def _values(self, generator: np.random.Generator) -> tuple[Any, dict[str, NDArray[Any]]]:
+    def _values(
+        self, generator: np.random.Generator
+    ) -> tuple[NDArray[np.float64], dict[str, NDArray[Any]]]:
+        """The circuit's parameters, one row a point, and what else the samplex gives."""
         item = self._item
-        parameters = tuple(self._circuit.parameters)
         if isinstance(item, SamplexItem):
             extra = broadcast_sample(item.samplex, item.samplex_arguments, self.shape, generator)
             values = extra.pop("parameter_values", np.zeros((*self.shape, 0)))
         else:
             values, extra = item.circuit_arguments, {}
-        if not parameters:
-            return BindingsArray(shape=self.shape), extra
-        return BindingsArray({parameters: np.asarray(values, dtype=np.float64)}), extra
+        width = self._circuit.num_parameters
+        rows = np.broadcast_to(values, (*self.shape, width)).reshape(self.num_circuits, width)
+        return np.asarray(rows, dtype=np.float64), extra
 
 
 def decoded_program(params: dict[str, Any], target: Target) -> Work:
@@ -116,9 +117,7 @@ def decoded_program(params: dict[str, Any], target: Target) -> Work:
             raise ValueError("only classified measurements are supported")
         program, _ = quantum_program_from_2_0(model)
         items = [
-            ProgramItem(
-                item, on_device(item.circuit, target), program.shots, _content(item_model)
-            )
+            ProgramItem(item, on_device(item.circuit, target), program.shots, _content(item_model))
             for item, item_model in zip(program.items, model.quantum_program.items, strict=True)
         ]
         if not items:

@@ -6,11 +6,13 @@ import random
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from efaas.errors import InputError
-from efaas.testing.runtime_service.messages import Request
-from efaas.testing.runtime_service.records import JobRecord
+
+if TYPE_CHECKING:
+    from efaas.testing.runtime_service.messages import Request
+    from efaas.testing.runtime_service.records import JobRecord
 
 __all__ = [
     "Disconnect",

@@ -194,9 +194,7 @@ class _Connection(BaseHTTPRequestHandler):
         status = answer.status if isinstance(fault, (Truncate, Garble)) else None
         if isinstance(fault, HttpError):
             status = fault.status
-        self._note(
-            request, status, was_processed=is_processed, injected=type(fault).__name__
-        )
+        self._note(request, status, was_processed=is_processed, injected=type(fault).__name__)
         if isinstance(fault, HttpError):
             self._send(_error_answer(fault))
         elif isinstance(fault, Garble):

@@ -75,9 +75,7 @@ class Lane:
             return
         try:
             backend = self._device.backend()
-            answers = [
-                item.run(backend, row) for item, row in zip(work.items, seeds, strict=True)
-            ]
+            answers = [item.run(backend, row) for item, row in zip(work.items, seeds, strict=True)]
         except Exception as error:  # whatever the simulation says, it is the job that failed
             self._end(job, "Failed", seconds, reason=f"{error}", code=8000)
             return

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from efaas.testing.runtime_service.records import Charge, JobRecord
-from efaas.testing.runtime_service.sessions import SessionRecord
+
+if TYPE_CHECKING:
+    from efaas.testing.runtime_service.sessions import SessionRecord
 
 __all__ = ["Ledger"]
 

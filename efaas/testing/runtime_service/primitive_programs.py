@@ -19,14 +19,16 @@ from qiskit.quantum_info import SparsePauliOp
 from qiskit_ibm_runtime.utils.json import RuntimeDecoder, RuntimeEncoder
 from qiskit_ibm_runtime.utils.utils import is_isa_circuit
 
-from efaas.backends.protocol import Evaluation
+from efaas.backends.protocol import Evaluation, Outcome
 from efaas.errors import EfaasError, InvariantError
+from efaas.model.job import Usage
 from efaas.primitives.pubs import (
     DEFAULT_PRECISION,
     PubRequest,
     estimator_request,
     sampler_request,
 )
+from efaas.testing.runtime_service.islands import num_active_qubits, sampled_registers
 from efaas.testing.runtime_service.messages import Refusal, refuse
 from efaas.testing.runtime_service.seeds import requested_seed
 from efaas.testing.runtime_service.work import Span, Work
@@ -39,18 +41,15 @@ if TYPE_CHECKING:
 __all__ = ["PubItem", "decoded_pubs", "on_device"]
 
 _DEFAULT_SHOTS = 4096
+_MOST_TOGETHER = 10
+"""Circuits of more active qubits are sampled part by part, where they fall into parts."""
 
 
 class PubItem:
     """One pub as one evaluation; see ``Item``."""
 
-    def __init__(self, request: PubRequest, shape: tuple[int, ...] | None = None) -> None:
-        """Count what it takes.
-
-        Args:
-            request: The evaluation; it has a number of shots.
-            shape: Not used for pubs.
-        """
+    def __init__(self, request: PubRequest) -> None:
+        """Count what a request, which has a number of shots, takes."""
         if request.shots is None:
             raise InvariantError("exact expectation values are refused where a job is submitted")
         self.request = request
@@ -63,6 +62,10 @@ class PubItem:
     def run(self, backend: AerBackend, seeds: Sequence[int]) -> PubResult:
         """Execute it; see ``Item.run``."""
         request = self.request
+        circuit = request.experiment.circuit
+        if request.experiment.is_sample and num_active_qubits(circuit) > _MOST_TOGETHER:
+            samples = sampled_registers(backend, circuit, request.angles, self.shots, seeds)
+            return request.postprocess(Outcome(samples, Usage()))
         evaluation = Evaluation(
             request.experiment, request.angles, request.shots, tuple(seeds), request.wanted
         )

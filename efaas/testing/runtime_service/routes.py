@@ -6,15 +6,17 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from efaas.testing.runtime_service.cloud import Cloud
 from efaas.testing.runtime_service.executor_program import decoded_program
-from efaas.testing.runtime_service.identity import Identity
 from efaas.testing.runtime_service.messages import Answer, Request, answer_of, refuse
 from efaas.testing.runtime_service.primitive_programs import decoded_pubs
-from efaas.testing.runtime_service.records import JobRecord
-from efaas.testing.runtime_service.sessions import SessionRecord
+
+if TYPE_CHECKING:
+    from efaas.testing.runtime_service.cloud import Cloud
+    from efaas.testing.runtime_service.identity import Identity
+    from efaas.testing.runtime_service.records import JobRecord
+    from efaas.testing.runtime_service.sessions import SessionRecord
 
 __all__ = ["API_PATH", "ENDPOINTS", "Routes", "endpoint_of"]
 
@@ -269,9 +271,7 @@ class Routes:
             start = cloud.estimated_start(job)
             metrics["position_in_queue"] = ids.index(job.id) + 1 if job.id in ids else 1
             metrics["estimated_start_time"] = _text(cloud.date(start))
-            metrics["estimated_completion_time"] = _text(
-                cloud.date(start + job.estimated_seconds)
-            )
+            metrics["estimated_completion_time"] = _text(cloud.date(start + job.estimated_seconds))
         return answer_of(metrics)
 
     def _logs(self, request: Request) -> Answer:
@@ -378,9 +378,7 @@ class Routes:
     def _elapsed(self, session: SessionRecord) -> float:
         if session.mode == "dedicated":
             return session.elapsed_seconds(self._cloud.now())
-        return sum(
-            job.qpu_seconds for job in self._cloud.jobs() if job.session_id == session.id
-        )
+        return sum(job.qpu_seconds for job in self._cloud.jobs() if job.session_id == session.id)
 
 
 def _text(date: datetime) -> str:

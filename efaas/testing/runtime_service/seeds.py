@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from hashlib import blake2b
-from numbers import Integral
 from typing import Any
 
 from efaas.testing.runtime_service.messages import refuse
@@ -39,9 +38,7 @@ class SeedSource:
         if isinstance(requested, list):
             return _given(items, requested)
         if requested is None:
-            return tuple(
-                tuple(self._drawn(digest) for digest in digests) for digests in items
-            )
+            return tuple(tuple(self._drawn(digest) for digest in digests) for digests in items)
         asked: Counter[str] = Counter()
         seeds = []
         for digests in items:
@@ -77,7 +74,9 @@ def requested_seed(options: dict[str, Any]) -> Any:
 def _given(items: Sequence[Sequence[str]], requested: list[Any]) -> tuple[tuple[int, ...], ...]:
     seeds = [tuple(entry) if isinstance(entry, list) else (entry,) for entry in requested]
     shape, wanted = [len(entry) for entry in seeds], [len(digests) for digests in items]
-    if shape != wanted or not all(isinstance(s, Integral) and s >= 0 for row in seeds for s in row):
+    if shape != wanted or not all(
+        isinstance(seed, int) and seed >= 0 for row in seeds for seed in row
+    ):
         raise refuse(
             400,
             1210,

@@ -18,15 +18,16 @@ from efaas.testing.runtime_service.faults import Faults, HttpFault, Injection, J
 from efaas.testing.runtime_service.http_server import LoopbackServer
 from efaas.testing.runtime_service.identity import Identity
 from efaas.testing.runtime_service.lane import Lane
-from efaas.testing.runtime_service.messages import LoggedRequest
-from efaas.testing.runtime_service.records import Charge, JobRecord
 from efaas.testing.runtime_service.routes import API_PATH, ENDPOINTS, Routes
 from efaas.testing.runtime_service.rules import Rules, rules_of
-from efaas.testing.runtime_service.sessions import SessionRecord
 from efaas.testing.runtime_service.work import QpuTiming
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from efaas.testing.runtime_service.messages import LoggedRequest
+    from efaas.testing.runtime_service.records import Charge, JobRecord
+    from efaas.testing.runtime_service.sessions import SessionRecord
 
 __all__ = ["RuntimeService"]
 
@@ -105,9 +106,7 @@ class RuntimeService:
         if self._is_closed:
             raise ClosedError("this service was closed; make a new one")
         if self._server is None:
-            self._server = LoopbackServer(
-                self._routes, self._faults, self._note, self._cloud.now
-            )
+            self._server = LoopbackServer(self._routes, self._faults, self._note, self._cloud.now)
             self._server.start()
             for lane in self._lanes:
                 lane.start()
@@ -371,5 +370,3 @@ class RuntimeService:
     def _wake(self) -> None:
         with self._cloud.changed:
             self._cloud.changed.notify_all()
-
-

@@ -52,9 +52,20 @@ class Item(Protocol):
         num_circuits: Circuits to execute, over all points.
     """
 
-    digests: Sequence[str]
-    shots: int
-    num_circuits: int
+    @property
+    def digests(self) -> Sequence[str]:
+        """See above."""
+        ...
+
+    @property
+    def shots(self) -> int:
+        """See above."""
+        ...
+
+    @property
+    def num_circuits(self) -> int:
+        """See above."""
+        ...
 
     def run(self, backend: AerBackend, seeds: Sequence[int]) -> Any:
         """Execute it, with one seed for each point.
@@ -68,7 +79,9 @@ class Item(Protocol):
 class Writer(Protocol):
     """Writes the answers of all items in the form that the client reads."""
 
-    def __call__(self, answers: Sequence[Any], span: Span) -> str: ...
+    def __call__(self, answers: Sequence[Any], span: Span) -> str:
+        """The text of the result."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
