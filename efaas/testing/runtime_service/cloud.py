@@ -153,7 +153,7 @@ class Cloud:
         Raises:
             Refusal: 404.
         """
-        if name not in self.devices:
+        if name is None or name not in self.devices:
             raise refuse(
                 404,
                 1007,
@@ -183,9 +183,7 @@ class Cloud:
                 for job in self._live.values()
                 if job.device == device and job.status == "Queued"
             ]
-            return sorted(
-                waiting, key=lambda job: (not self._is_in_active_session(job), job.number)
-            )
+            return sorted(waiting, key=lambda job: (not self._is_privileged(job), job.number))
 
     def running(self, device: str) -> JobRecord | None:
         """The job that a device runs, or None."""
@@ -377,8 +375,8 @@ class Cloud:
         with self.changed:
             if not self.job(job_id).is_final:
                 raise refuse(409, 1295, "Job cannot be deleted before it has ended.")
-            for kept in (self._jobs, self._bodies, self._results):
-                kept.pop(job_id, None)  # type: ignore[attr-defined]
+            del self._jobs[job_id], self._bodies[job_id]
+            self._results.pop(job_id, None)
             self.changed.notify_all()
 
     def set_tags(self, job_id: str, tags: Sequence[str]) -> None:
@@ -489,7 +487,8 @@ class Cloud:
                 return session
         return None
 
-    def _is_in_active_session(self, job: JobRecord) -> bool:
+    def _is_privileged(self, job: JobRecord) -> bool:
+        """Whether it is in a session or batch that is active."""
         return job.session_id is not None and self._sessions[job.session_id].state == "active"
 
     def _is_at_rest(self, job_id: str) -> bool:

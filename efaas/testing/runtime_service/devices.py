@@ -193,14 +193,10 @@ def _bare(name: str) -> str:
     return text.removesuffix("_v2")
 
 
-def _anything(value: Any) -> Any:
-    return value
-
-
 def _fake_class(spec: str) -> Any:
     classes = {
         _bare(candidate.backend_name): candidate
-        for candidate in map(_anything, vars(fake_provider).values())
+        for candidate in list[Any](vars(fake_provider).values())
         if isinstance(candidate, type)
         and issubclass(candidate, BackendV2)
         and isinstance(getattr(candidate, "backend_name", None), str)

@@ -168,6 +168,6 @@ def _written(model: ParamsModel, items: Sequence[ProgramItem]) -> Any:
             passthrough_data=model.quantum_program.passthrough_data,
             semantic_role=model.quantum_program.semantic_role,
         )
-        return result.model_dump_json()
+        return str(result.model_dump_json())
 
     return write

@@ -74,9 +74,8 @@ def requested_seed(options: dict[str, Any]) -> Any:
 def _given(items: Sequence[Sequence[str]], requested: list[Any]) -> tuple[tuple[int, ...], ...]:
     seeds = [tuple(entry) if isinstance(entry, list) else (entry,) for entry in requested]
     shape, wanted = [len(entry) for entry in seeds], [len(digests) for digests in items]
-    if shape != wanted or not all(
-        isinstance(seed, int) and seed >= 0 for row in seeds for seed in row
-    ):
+    are_seeds = all(isinstance(seed, int) and seed >= 0 for row in seeds for seed in row)
+    if shape != wanted or not are_seeds:
         raise refuse(
             400,
             1210,
