@@ -66,6 +66,7 @@ class Cloud:
         self._results: dict[str, str] = {}
         self._sessions: dict[str, SessionRecord] = {}
         self._submitted = 0
+        self._stalled: set[str] = set()
 
     # Time.
 
@@ -396,6 +397,12 @@ class Cloud:
                 timeout=seconds,
             )
 
+    def set_stalled(self, job_id: str, *, is_stalled: bool) -> None:
+        """Note that a running job makes no progress, or does again."""
+        with self.changed:
+            (self._stalled.add if is_stalled else self._stalled.discard)(job_id)
+            self.changed.notify_all()
+
     # Sessions.
 
     def open_session(self, device: str, mode: str, max_seconds: float | None) -> SessionRecord:
@@ -494,9 +501,16 @@ class Cloud:
     def _is_at_rest(self, job_id: str) -> bool:
         """Whether nothing will happen to a job unless somebody does something."""
         job = self._jobs[job_id]
-        place = self.devices[job.device]
-        is_stuck = place.is_paused or not place.is_up
-        return job.is_final or (job.status == "Queued" and is_stuck)
+        if job.is_final or job_id in self._stalled:
+            return True
+        if job.status == "Running":
+            return False
+        place, running = self.devices[job.device], self.running(job.device)
+        if running is not None:
+            return running.id in self._stalled
+        holder = self._holder(job.device)
+        is_held = holder is not None and holder.id != job.session_id
+        return place.is_paused or not place.is_up or is_held
 
     def _put(self, job: JobRecord) -> None:
         self._jobs[job.id] = job

@@ -194,14 +194,12 @@ def _bare(name: str) -> str:
 
 
 def _fake_class(spec: str) -> Any:
-    classes = {
-        _bare(candidate.backend_name): candidate
-        for candidate in list[Any](vars(fake_provider).values())
-        if isinstance(candidate, type)
-        and issubclass(candidate, BackendV2)
-        and isinstance(getattr(candidate, "backend_name", None), str)
-        and getattr(candidate, "props_filename", None)
-    }
+    classes: dict[str, Any] = {}
+    for candidate in vars(fake_provider).values():
+        name = getattr(candidate, "backend_name", None)
+        has_properties = bool(getattr(candidate, "props_filename", None))
+        if isinstance(candidate, type) and isinstance(name, str) and has_properties:
+            classes[_bare(name)] = candidate
     if not isinstance(spec, str):
         raise InputError(f"devices are names such as 'fake_torino', got {spec!r}")
     if _bare(spec) in classes:

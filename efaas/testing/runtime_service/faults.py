@@ -46,6 +46,11 @@ class HttpError:
     retry_after: float | None = None
     after: bool = False
 
+    def __post_init__(self) -> None:
+        """Check the status."""
+        if not 400 <= self.status <= 599:
+            raise InputError(f"status must be an error's, 400 to 599, got {self.status!r}")
+
 
 @dataclass(frozen=True, slots=True)
 class Disconnect:
@@ -76,10 +81,15 @@ class Truncate:
     """The request is processed, and the connection breaks in the middle of the answer's body.
 
     Attributes:
-        keep: The part of the body that is sent, 0 to 1.
+        keep: The part of the body that is sent, from 0 to below 1.
     """
 
     keep: float = 0.5
+
+    def __post_init__(self) -> None:
+        """Check the part."""
+        if not 0.0 <= self.keep < 1.0:
+            raise InputError(f"keep must be at least 0 and below 1, got {self.keep!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,9 +114,11 @@ class Lane:
     def _stall(self, job: JobRecord, injection: Injection) -> None:
         cloud = self._cloud
         with cloud.changed:
+            cloud.set_stalled(job.id, is_stalled=True)
             cloud.changed.wait_for(
                 lambda: cloud.is_closing or injection.is_released or self._has_ended(job.id)
             )
+            cloud.set_stalled(job.id, is_stalled=False)
 
     def _has_ended(self, job_id: str) -> bool:
         return not self._cloud.is_live(job_id)

@@ -16,7 +16,7 @@ from qiskit.primitives.containers.estimator_pub import EstimatorPub
 from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit.quantum_info import SparsePauliOp
-from qiskit_ibm_runtime.utils.json import RuntimeDecoder, RuntimeEncoder
+from qiskit_ibm_runtime import RuntimeDecoder, RuntimeEncoder
 from qiskit_ibm_runtime.utils.utils import is_isa_circuit
 
 from efaas.backends.protocol import Evaluation, Outcome

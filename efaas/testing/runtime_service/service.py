@@ -59,7 +59,7 @@ class RuntimeService:
         plan: str | Rules = "premium",
         clock: Clock | None = None,
         timing: QpuTiming | None = None,
-        poll_seconds: float = 0.2,
+        poll_seconds: float = 0.5,
     ) -> None:
         """Make a service; ``start``, or the ``with`` block, opens it.
 
