@@ -7,8 +7,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from qiskit import QuantumCircuit
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime.accounts.exceptions import InvalidAccountError
+from qiskit_ibm_runtime.executor_sampler import Sampler
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from small_jobs import DEVICE, submitted
@@ -122,14 +124,18 @@ def test_a_calibration_can_be_made_by_hand_and_jobs_run_under_it(
                 entry["value"] = 0.5
 
     device = account.backend(DEVICE)
-    new_id = service.recalibrate(DEVICE, spread=0.0, change=misread)
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
 
-    job = submitted(device, shots=1000)
-    job.result(timeout=60)
+    def ones() -> float:
+        job = Sampler(mode=device).run([circuit], shots=1000)
+        counts = job.result(timeout=60)[0].data.c.get_counts()
+        assert job.metrics()["calibration_id"] == service.calibration_id(DEVICE)
+        return counts.get("1", 0) / 1000
 
-    assert service.jobs[-1].calibration_id == new_id
-    assert job.metrics()["calibration_id"] == new_id
-    service.recalibrate(DEVICE, change=lambda properties: None)
+    before = ones()
+    service.recalibrate(DEVICE, spread=0.0, change=misread)
+    assert before < 0.2 < ones()
 
 
 def test_a_device_that_is_down_says_so_and_keeps_its_queue(

@@ -1,4 +1,4 @@
-"""The state of a service, and its rules: jobs, sessions and devices under one lock."""
+"""The state of a service: jobs, sessions and devices under one lock, and what happens to them."""
 
 from __future__ import annotations
 
@@ -11,10 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from efaas.clock import Clock, VirtualClock
 from efaas.errors import InputError
+from efaas.testing.runtime_service.admission import (
+    check_opening,
+    check_pending,
+    check_session,
+    check_work,
+)
+from efaas.testing.runtime_service.job_book import JobBook, Task
 from efaas.testing.runtime_service.ledger import Ledger
 from efaas.testing.runtime_service.messages import refuse
 from efaas.testing.runtime_service.records import JobRecord, JobStatus
 from efaas.testing.runtime_service.seeds import SeedSource
+from efaas.testing.runtime_service.session_book import SessionBook
 from efaas.testing.runtime_service.sessions import SessionRecord
 
 if TYPE_CHECKING:
@@ -25,7 +33,8 @@ if TYPE_CHECKING:
 __all__ = ["Cloud"]
 
 _OPENED = datetime(2026, 1, 1, tzinfo=UTC)
-"""The date at the instant 0 of every service's clock."""
+"""The date at which every service is made."""
+_ID_ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 
 
 class Cloud:
@@ -35,7 +44,6 @@ class Cloud:
         devices: By name.
         rules: The limits of the account's plan.
         clock: What every rule goes by.
-        timing: How many QPU seconds jobs take.
         ledger: What has been paid for.
         changed: The lock of everything here; notified at every change.
         is_closing: Whether nothing more is run.
@@ -52,20 +60,16 @@ class Cloud:
         self.devices = devices
         self.rules = rules
         self.clock = clock
-        self.timing = timing
         self.ledger = Ledger()
         self.changed = threading.Condition(threading.RLock())
         self.is_closing = False
+        self._timing = timing
         self._seed = seed
         self._opened_at = clock.now()
         self._seeds = SeedSource(seed)
-        self._jobs: dict[str, JobRecord] = {}
-        self._live: dict[str, JobRecord] = {}
-        self._bodies: dict[str, bytes] = {}
-        self._work: dict[str, tuple[Work, tuple[tuple[int, ...], ...]]] = {}
-        self._results: dict[str, str] = {}
-        self._sessions: dict[str, SessionRecord] = {}
-        self._submitted = 0
+        self._jobs = JobBook()
+        self._sessions = SessionBook()
+        self._num_submitted = 0
         self._stalled: set[str] = set()
 
     # Time.
@@ -78,15 +82,12 @@ class Cloud:
         """The date of an instant, by default of the present one."""
         return _OPENED + timedelta(seconds=(self.now() if at is None else at) - self._opened_at)
 
-    def instant(self, date: datetime) -> float:
-        """The instant of a date."""
-        return (date - _OPENED).total_seconds() + self._opened_at
-
     def advance(self, seconds: float) -> None:
         """Move a virtual clock forward.
 
         Raises:
-            InputError: The service goes by another kind of clock, or ``seconds`` is negative.
+            InputError: The service goes by another kind of clock.
+            ValueError: ``seconds`` is negative.
         """
         if not isinstance(self.clock, VirtualClock):
             raise InputError("only a VirtualClock can be moved; this service has another")
@@ -95,10 +96,20 @@ class Cloud:
             self.settle()
             self.changed.notify_all()
 
-    def pass_qpu_time(self, seconds: float) -> None:
-        """Let a job's time pass: a virtual clock moves by it, another one as it will."""
-        if isinstance(self.clock, VirtualClock):
-            self.clock.advance(seconds)
+    def settle(self) -> None:
+        """Bring every session to the present instant."""
+        with self.changed:
+            now = self.now()
+            for before in self._sessions.live:
+                if now >= before.expires_at:
+                    self._cancel_waiting(before.id, "The session's maximum time has passed.")
+                after = before.settled(now, len(self._jobs.waiting(before.id)))
+                if after is before:
+                    continue
+                self._sessions.put(after)
+                self.changed.notify_all()
+                if after.state == "closed":
+                    self.ledger.enter_session(after, now)
 
     # Looking.
 
@@ -106,13 +117,13 @@ class Cloud:
         """All jobs, in the order in which they were submitted."""
         with self.changed:
             self.settle()
-            return tuple(self._jobs.values())
+            return tuple(self._jobs)
 
     def sessions(self) -> Sequence[SessionRecord]:
         """All sessions and batches, in the order in which they were opened."""
         with self.changed:
             self.settle()
-            return tuple(self._sessions.values())
+            return tuple(self._sessions)
 
     def job(self, job_id: str) -> JobRecord:
         """A job.
@@ -122,19 +133,26 @@ class Cloud:
         """
         with self.changed:
             self.settle()
-            if job_id not in self._jobs:
-                raise refuse(
-                    404,
-                    1291,
-                    f"Job not found. Job ID: {job_id}",
-                    "Verify that the correct job ID was specified.",
-                )
-            return self._jobs[job_id]
+            return self._jobs.get(job_id)
 
     def is_live(self, job_id: str) -> bool:
         """Whether a job is queued or running."""
         with self.changed:
-            return job_id in self._live
+            return self._jobs.is_live(job_id)
+
+    def body(self, job_id: str) -> bytes:
+        """A job's submission."""
+        with self.changed:
+            return self._jobs.body(job_id)
+
+    def result(self, job_id: str) -> str:
+        """A job's result; "" where it has none. A private one can be read once.
+
+        Raises:
+            Refusal: 404.
+        """
+        with self.changed:
+            return self._jobs.result(self.job(job_id))
 
     def session(self, session_id: str) -> SessionRecord:
         """A session or batch.
@@ -144,9 +162,7 @@ class Cloud:
         """
         with self.changed:
             self.settle()
-            if session_id not in self._sessions:
-                raise refuse(404, 1290, f"Session not found. Session ID: {session_id}")
-            return self._sessions[session_id]
+            return self._sessions.get(session_id)
 
     def device(self, name: str | None) -> CloudDevice:
         """A device.
@@ -163,42 +179,22 @@ class Cloud:
             )
         return self.devices[name]
 
-    def body(self, job_id: str) -> bytes:
-        """A job's submission."""
-        return self._bodies[job_id]
-
-    def result(self, job_id: str) -> str:
-        """A job's result; "" where it has none. A private one can be read once."""
-        with self.changed:
-            job = self.job(job_id)
-            return (
-                self._results.pop(job_id, "") if job.is_private else self._results.get(job_id, "")
-            )
-
     def queue(self, device: str) -> list[JobRecord]:
         """The jobs that wait for a device, in the order in which it will take them."""
         with self.changed:
             self.settle()
-            waiting = [
-                job
-                for job in self._live.values()
-                if job.device == device and job.status == "Queued"
-            ]
-            return sorted(waiting, key=lambda job: (not self._is_privileged(job), job.number))
+            return self._jobs.queue(device, self._is_privileged)
 
-    def running(self, device: str) -> JobRecord | None:
-        """The job that a device runs, or None."""
+    def num_pending(self, device: str) -> int:
+        """Jobs that a device has or waits for."""
         with self.changed:
-            for job in self._live.values():
-                if job.device == device and job.status == "Running":
-                    return job
-            return None
+            return sum(job.device == device for job in self._jobs.live)
 
     def estimated_start(self, job: JobRecord) -> float:
         """When a queued job will start, if every job takes what is expected."""
         with self.changed:
             start = self.now()
-            running = self.running(job.device)
+            running = self._jobs.running(job.device)
             if running is not None and running.started_at is not None:
                 start = max(start, running.started_at + running.estimated_seconds)
             for ahead in self.queue(job.device):
@@ -211,14 +207,21 @@ class Cloud:
         """What is due by now."""
         with self.changed:
             self.settle()
-            return self.ledger.seconds(self._sessions.values(), self.now())
+            return self.ledger.seconds(self._sessions.live, self.now())
 
     def is_used_up(self) -> bool:
         """Whether the plan's QPU seconds are."""
         limit = self.rules.usage_limit_seconds
         return limit is not None and self.billed_seconds() >= limit
 
-    # Submitting.
+    def wait_for_news(self, job_id: str, seconds: float) -> None:
+        """Return when a job has ended, or will not without somebody's help, or time is up."""
+        with self.changed:
+            self.changed.wait_for(
+                lambda: self.is_closing or self._is_at_rest(job_id), timeout=seconds
+            )
+
+    # What happens to jobs.
 
     def submit(self, request: Mapping[str, Any], body: bytes, work: Work) -> JobRecord:
         """The record of a new job, queued.
@@ -226,97 +229,56 @@ class Cloud:
         Raises:
             Refusal: A rule forbids it.
         """
-        rules, device = self.rules, self.device(request.get("backend"))
-        if len(work.items) > rules.max_pubs:
-            raise refuse(
-                400, 1102, f"The job has {len(work.items)} pubs; at most {rules.max_pubs} may be."
-            )
-        most_shots = min(rules.max_shots, device.max_shots)
-        if max(item.shots for item in work.items) > most_shots:
-            raise refuse(400, 1103, f"A circuit has more than {most_shots} shots.")
-        if work.executions > rules.max_executions:
-            raise refuse(
-                400,
-                1103,
-                f"The job has {work.executions} executions; at most {rules.max_executions} may be.",
-            )
+        device = self.device(request.get("backend"))
+        check_work(work, self.rules, device.max_shots)
         with self.changed:
-            self.settle()
             session_id = request.get("session_id")
             if session_id is not None:
-                self._check_session(self.session(session_id), device)
-            if len(self._live) >= rules.max_pending_jobs:
-                raise refuse(
-                    400,
-                    3458,
-                    "You have reached the maximum number of pending jobs "
-                    f"({rules.max_pending_jobs}).",
-                    "Wait for a job to finish before submitting a new one.",
-                )
+                check_session(self.session(session_id), device.name)
+            check_pending(len(self._jobs.live), self.rules)
             digests = [item.digests for item in work.items]
             seeds = self._seeds.of_points(digests, work.requested_seed)
-            asked = request.get("cost")
+            most_seconds = self.rules.max_job_seconds
             job = JobRecord(
-                id=self._new_id("job", self._submitted),
+                id=self._new_id("job", self._num_submitted),
                 device=device.name,
                 program=str(request["program_id"]),
                 status="Queued",
                 created_at=self.now(),
-                number=self._submitted,
+                number=self._num_submitted,
                 tags=tuple(request.get("tags") or ()),
                 session_id=session_id,
                 is_private=bool(request.get("private")),
-                max_seconds=min(rules.max_job_seconds, asked or rules.max_job_seconds),
-                estimated_seconds=self.timing.seconds(work, device.rep_delay_seconds),
+                max_seconds=min(most_seconds, request.get("cost") or most_seconds),
+                estimated_seconds=self._timing.seconds(work, device.rep_delay_seconds),
                 num_pubs=len(work.items),
                 num_circuits=work.num_circuits,
                 executions=work.executions,
                 payload_bytes=len(body),
                 evaluations=tuple(digest for row in digests for digest in row),
             )
-            self._submitted += 1
-            self._bodies[job.id] = body
-            self._work[job.id] = (work, seeds)
-            self._put(job)
+            self._num_submitted += 1
+            self._jobs.add(job, body, work, seeds)
+            self.changed.notify_all()
             return job
 
-    def _check_session(self, session: SessionRecord, device: CloudDevice) -> None:
-        if session.device != device.name:
-            raise refuse(
-                400, 1218, f"The session is on {session.device}, but the job on {device.name}."
-            )
-        if session.state == "closed" or not session.accepts_jobs:
-            raise refuse(
-                400,
-                1217,
-                "Session has been closed.",
-                "Create a new session to submit jobs to.",
-            )
-
-    # What becomes of jobs.
-
-    def next_job(self, device: str) -> tuple[JobRecord, Work, tuple[tuple[int, ...], ...]] | None:
+    def next_task(self, device: str) -> Task | None:
         """Start the job that a device takes next, if there is one that it may take now."""
         with self.changed:
             place = self.devices[device]
             self.settle()
             if self.is_closing or place.is_paused or not place.is_up or self.is_used_up():
                 return None
-            holder = self._holder(device)
-            for job in self.queue(device):
+            holder = self._sessions.holder(device)
+            for job in self._jobs.queue(device, self._is_privileged):
                 if holder is not None and job.session_id != holder.id:
                     continue
-                started = replace(
-                    job,
-                    status="Running",
-                    started_at=self.now(),
-                    calibration_id=place.calibration.id,
-                )
-                self._put(started)
+                now, calibration = self.now(), place.calibration
+                job = replace(job, status="Running", started_at=now, calibration_id=calibration.id)
+                self._put(job)
                 if job.session_id is not None:
-                    session = self._sessions[job.session_id].job_started(self.now())
-                    self._sessions[session.id] = session
-                return started, *self._work[job.id]
+                    self._sessions.put(self._sessions.get(job.session_id).job_started(now))
+                return self._jobs.task(job)
             return None
 
     def end_job(
@@ -329,30 +291,27 @@ class Cloud:
         reason_code: int | None = None,
         result: str = "",
     ) -> None:
-        """Record how a job ended, and charge for it; nothing if it has ended already."""
+        """Record how a running job ended, and charge for it; nothing if it has ended already.
+
+        A virtual clock moves to the end of its QPU seconds, if it is not there yet.
+        """
         with self.changed:
-            job = self._jobs.get(job_id)
-            if job is None or job.is_final:
+            if self.is_closing or not self._jobs.is_live(job_id):
                 return
-            now = self.now()
-            was_running = job.status == "Running"
-            job = replace(
-                job,
-                status=status,
-                finished_at=now,
-                qpu_seconds=qpu_seconds,
-                reason=reason,
-                reason_code=reason_code,
+            job = self._jobs.get(job_id)
+            started_at = self.now() if job.started_at is None else job.started_at
+            if isinstance(self.clock, VirtualClock):
+                self.clock.advance(max(0.0, started_at + qpu_seconds - self.now()))
+            self._finish(
+                replace(
+                    job,
+                    status=status,
+                    qpu_seconds=qpu_seconds,
+                    reason=reason,
+                    reason_code=reason_code,
+                ),
+                result,
             )
-            self._put(job)
-            self._work.pop(job_id, None)
-            if result:
-                self._results[job_id] = result
-            session = None if job.session_id is None else self._sessions[job.session_id]
-            self.ledger.enter_job(job, session, now)
-            if session is not None and was_running:
-                self._sessions[session.id] = session.job_ended(now)
-            self.settle()
 
     def cancel_job(self, job_id: str, reason: str = "") -> None:
         """Cancel a job that has not ended; what it ran until now is paid for.
@@ -364,8 +323,8 @@ class Cloud:
             job = self.job(job_id)
             if job.is_final:
                 raise refuse(409, 1294, f"Job cannot be cancelled, it is {job.status.lower()}.")
-            started_at = self.now() if job.started_at is None else job.started_at
-            self.end_job(job_id, "Cancelled", qpu_seconds=self.now() - started_at, reason=reason)
+            ran = 0.0 if job.started_at is None else self.now() - job.started_at
+            self._finish(replace(job, status="Cancelled", qpu_seconds=ran, reason=reason))
 
     def delete_job(self, job_id: str) -> None:
         """Forget a job that has ended.
@@ -376,8 +335,7 @@ class Cloud:
         with self.changed:
             if not self.job(job_id).is_final:
                 raise refuse(409, 1295, "Job cannot be deleted before it has ended.")
-            del self._jobs[job_id], self._bodies[job_id]
-            self._results.pop(job_id, None)
+            self._jobs.remove(job_id)
             self.changed.notify_all()
 
     def set_tags(self, job_id: str, tags: Sequence[str]) -> None:
@@ -389,21 +347,13 @@ class Cloud:
         with self.changed:
             self._put(replace(self.job(job_id), tags=tuple(tags)))
 
-    def wait_while_unchanged(self, job_id: str, seconds: float) -> None:
-        """Return when a job that is running, or about to, has ended, or after so many seconds."""
-        with self.changed:
-            self.changed.wait_for(
-                lambda: self.is_closing or job_id not in self._jobs or self._is_at_rest(job_id),
-                timeout=seconds,
-            )
-
     def set_stalled(self, job_id: str, *, is_stalled: bool) -> None:
         """Note that a running job makes no progress, or does again."""
         with self.changed:
             (self._stalled.add if is_stalled else self._stalled.discard)(job_id)
             self.changed.notify_all()
 
-    # Sessions.
+    # What happens to sessions.
 
     def open_session(self, device: str, mode: str, max_seconds: float | None) -> SessionRecord:
         """A new session or batch.
@@ -411,24 +361,8 @@ class Cloud:
         Raises:
             Refusal: The plan forbids it, or an argument is out of its range.
         """
-        rules = self.rules
-        place = self.device(device)
-        if mode not in ("dedicated", "batch"):
-            raise refuse(400, 1211, f"The mode must be 'dedicated' or 'batch', got {mode!r}.")
-        if mode == "dedicated" and not rules.may_open_sessions:
-            raise refuse(
-                rules.session_refusal_status,
-                1352,
-                f"You are not authorized to run a session when using the {rules.plan} plan.",
-                "Create an instance of a different plan type or use a different execution mode.",
-            )
-        if max_seconds is not None and not 0 < max_seconds <= rules.max_session_seconds:
-            raise refuse(
-                400,
-                1211,
-                f"max_ttl must be above 0 and at most {rules.max_session_seconds:g}, "
-                f"got {max_seconds:g}.",
-            )
+        rules, place = self.rules, self.device(device)
+        check_opening(mode, max_seconds, rules)
         with self.changed:
             session = SessionRecord(
                 id=self._new_id("session", len(self._sessions)),
@@ -438,7 +372,7 @@ class Cloud:
                 interactive_seconds=rules.interactive_seconds,
                 max_seconds=rules.max_session_seconds if max_seconds is None else max_seconds,
             )
-            self._sessions[session.id] = session
+            self._sessions.put(session)
             return session
 
     def close_session(self, session_id: str, *, cancels_jobs: bool) -> None:
@@ -448,28 +382,10 @@ class Cloud:
             Refusal: 404.
         """
         with self.changed:
-            session = self.session(session_id)
-            self._sessions[session_id] = session.stopped()
+            self._sessions.put(self.session(session_id).stopped(self.now()))
             if cancels_jobs:
                 self._cancel_waiting(session_id, "The session was cancelled.")
             self.settle()
-
-    def settle(self) -> None:
-        """Bring every session to the present instant."""
-        with self.changed:
-            now = self.now()
-            for before in list(self._sessions.values()):
-                if before.state == "closed":
-                    continue
-                if now >= before.expires_at:
-                    self._cancel_waiting(before.id, "The session's maximum time has passed.")
-                after = before.settled(now, self._num_waiting(before.id))
-                if after is before:
-                    continue
-                self._sessions[before.id] = after
-                self.changed.notify_all()
-                if after.state == "closed":
-                    self.ledger.enter_session(after, now)
 
     def close(self) -> None:
         """Run nothing more, and wake whoever waits."""
@@ -477,51 +393,43 @@ class Cloud:
             self.is_closing = True
             self.changed.notify_all()
 
+    def _finish(self, job: JobRecord, result: str = "") -> None:
+        """Record a job that has ended just now, whether it ran or not."""
+        now = self.now()
+        self._put(replace(job, finished_at=now), result)
+        session = None if job.session_id is None else self._sessions.get(job.session_id)
+        self.ledger.enter_job(job, session, now)
+        if session is not None and job.started_at is not None:
+            self._sessions.put(session.job_ended(now))
+        self.settle()
+
     def _cancel_waiting(self, session_id: str, reason: str) -> None:
-        for job in list(self._live.values()):
-            if job.session_id == session_id and job.status == "Queued":
-                self._put(replace(job, status="Cancelled", finished_at=self.now(), reason=reason))
-                self._work.pop(job.id, None)
+        for job in self._jobs.waiting(session_id):
+            self._put(replace(job, status="Cancelled", finished_at=self.now(), reason=reason))
 
-    def _num_waiting(self, session_id: str) -> int:
-        return sum(
-            job.session_id == session_id and job.status == "Queued" for job in self._live.values()
-        )
-
-    def _holder(self, device: str) -> SessionRecord | None:
-        for session in self._sessions.values():
-            if session.device == device and session.holds_its_device:
-                return session
-        return None
+    def _put(self, job: JobRecord, result: str = "") -> None:
+        self._jobs.put(job, result)
+        self.changed.notify_all()
 
     def _is_privileged(self, job: JobRecord) -> bool:
         """Whether it is in a session or batch that is active."""
-        return job.session_id is not None and self._sessions[job.session_id].state == "active"
+        return job.session_id is not None and self._sessions.get(job.session_id).state == "active"
 
     def _is_at_rest(self, job_id: str) -> bool:
         """Whether nothing will happen to a job unless somebody does something."""
-        job = self._jobs[job_id]
-        if job.is_final or job_id in self._stalled:
+        if not self._jobs.is_live(job_id) or job_id in self._stalled:
             return True
+        job = self._jobs.get(job_id)
         if job.status == "Running":
             return False
-        place, running = self.devices[job.device], self.running(job.device)
+        place, running = self.devices[job.device], self._jobs.running(job.device)
         if running is not None:
             return running.id in self._stalled
-        holder = self._holder(job.device)
+        holder = self._sessions.holder(job.device)
         is_held = holder is not None and holder.id != job.session_id
-        return place.is_paused or not place.is_up or is_held
-
-    def _put(self, job: JobRecord) -> None:
-        self._jobs[job.id] = job
-        if job.is_final:
-            self._live.pop(job.id, None)
-        else:
-            self._live[job.id] = job
-        self.changed.notify_all()
+        return place.is_paused or not place.is_up or is_held or self.is_used_up()
 
     def _new_id(self, kind: str, number: int) -> str:
-        digest = blake2b(f"{kind}/{self._seed}/{number}".encode(), digest_size=13)
-        value = int.from_bytes(digest.digest(), "big")
-        alphabet = "0123456789abcdefghijklmnopqrstuv"
-        return "d" + "".join(alphabet[(value >> shift) & 31] for shift in range(0, 95, 5))
+        digest = blake2b(f"{kind}/{self._seed}/{number}".encode(), digest_size=13).digest()
+        value = int.from_bytes(digest, "big")
+        return "d" + "".join(_ID_ALPHABET[(value >> shift) & 31] for shift in range(0, 95, 5))

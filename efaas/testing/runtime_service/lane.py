@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from efaas.testing.runtime_service.cloud import Cloud
     from efaas.testing.runtime_service.devices import CloudDevice
     from efaas.testing.runtime_service.faults import Faults, Injection
+    from efaas.testing.runtime_service.job_book import Task
     from efaas.testing.runtime_service.records import JobRecord
-    from efaas.testing.runtime_service.work import Work
 
 __all__ = ["Lane"]
 
@@ -47,15 +47,15 @@ class Lane:
             with cloud.changed:
                 if cloud.is_closing:
                     return
-                taken = cloud.next_job(self._device.name)
-                if taken is None:
+                task = cloud.next_task(self._device.name)
+                if task is None:
                     waits = bool(cloud.queue(self._device.name))
                     cloud.changed.wait(_LOOK_AGAIN_SECONDS if waits else None)
                     continue
-            self._execute(*taken)
+            self._execute(task)
 
-    def _execute(self, job: JobRecord, work: Work, seeds: tuple[tuple[int, ...], ...]) -> None:
-        cloud = self._cloud
+    def _execute(self, task: Task) -> None:
+        cloud, job = self._cloud, task.job
         injection = self._faults.of_job(job)
         fault = None if injection is None else injection.fault
         if isinstance(fault, JobNeverEnds) and injection is not None:
@@ -65,60 +65,38 @@ class Lane:
             return
         seconds = min(job.estimated_seconds, job.max_seconds)
         if job.estimated_seconds > job.max_seconds:
-            self._end(
-                job,
-                "Cancelled",
-                seconds,
-                reason=f"Job ran longer than its maximum execution time of {job.max_seconds:g} s.",
-                code=1305,
-            )
+            reason = f"Job ran longer than its maximum execution time of {job.max_seconds:g} s."
+            cloud.end_job(job.id, "Cancelled", qpu_seconds=seconds, reason=reason, reason_code=1305)
             return
         try:
-            backend = self._device.backend()
-            answers = [item.run(backend, row) for item, row in zip(work.items, seeds, strict=True)]
+            result = self._result(task, seconds)
         except Exception as error:  # whatever the simulation says, it is the job that failed
-            self._end(job, "Failed", seconds, reason=f"{error}", code=8000)
-            return
+            fault = JobFails(f"{error}", code=8000)
         if isinstance(fault, JobFails):
-            self._end(job, "Failed", seconds, reason=fault.reason, code=fault.code)
-            return
-        with cloud.changed:
-            now = cloud.now()
-            span = Span(cloud.date(now), cloud.date(now + seconds))
-        self._end(job, "Completed", seconds, result=work.write(answers, span))
-
-    def _end(
-        self,
-        job: JobRecord,
-        status: str,
-        seconds: float,
-        *,
-        reason: str = "",
-        code: int | None = None,
-        result: str = "",
-    ) -> None:
-        cloud = self._cloud
-        with cloud.changed:
-            if cloud.is_closing or self._has_ended(job.id):
-                return  # cancelled or deleted meanwhile
-            cloud.pass_qpu_time(seconds)
             cloud.end_job(
                 job.id,
-                status,  # type: ignore[arg-type]
+                "Failed",
                 qpu_seconds=seconds,
-                reason=reason,
-                reason_code=code,
-                result=result,
+                reason=fault.reason,
+                reason_code=fault.code,
             )
+            return
+        cloud.end_job(job.id, "Completed", qpu_seconds=seconds, result=result)
+
+    def _result(self, task: Task, seconds: float) -> str:
+        cloud, backend = self._cloud, self._device.backend()
+        answers = [
+            item.run(backend, seeds)
+            for item, seeds in zip(task.work.items, task.seeds, strict=True)
+        ]
+        start = cloud.now()
+        return task.work.write(answers, Span(cloud.date(start), cloud.date(start + seconds)))
 
     def _stall(self, job: JobRecord, injection: Injection) -> None:
         cloud = self._cloud
         with cloud.changed:
             cloud.set_stalled(job.id, is_stalled=True)
             cloud.changed.wait_for(
-                lambda: cloud.is_closing or injection.is_released or self._has_ended(job.id)
+                lambda: cloud.is_closing or injection.is_released or not cloud.is_live(job.id)
             )
             cloud.set_stalled(job.id, is_stalled=False)
-
-    def _has_ended(self, job_id: str) -> bool:
-        return not self._cloud.is_live(job_id)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from efaas.testing.runtime_service.admission import check_size
 from efaas.testing.runtime_service.executor_program import decoded_program
 from efaas.testing.runtime_service.messages import Answer, Request, answer_of, refuse
 from efaas.testing.runtime_service.primitive_programs import decoded_pubs
@@ -128,7 +129,7 @@ class Routes:
         return answer_of(
             {
                 "devices": [
-                    device.listed(self._queue_length(name))
+                    device.listed(self._cloud.num_pending(name))
                     for name, device in cloud.devices.items()
                 ]
             }
@@ -149,10 +150,7 @@ class Routes:
 
     def _status(self, request: Request) -> Answer:
         name = request.names["device"]
-        return answer_of(self._cloud.device(name).status(self._queue_length(name)))
-
-    def _queue_length(self, device: str) -> int:
-        return len(self._cloud.queue(device)) + (self._cloud.running(device) is not None)
+        return answer_of(self._cloud.device(name).status(self._cloud.num_pending(name)))
 
     def _usage(self, _: Request) -> Answer:
         cloud = self._cloud
@@ -171,9 +169,7 @@ class Routes:
 
     def _submit(self, request: Request) -> Answer:
         cloud = self._cloud
-        size, most = len(request.body), cloud.rules.max_payload_bytes
-        if size > most:
-            raise refuse(413, 1001, f"The job has {size} bytes; at most {most} may be.")
+        check_size(len(request.body), cloud.rules)
         fields = request.json()
         program, params = fields.get("program_id"), fields.get("params")
         if program not in _PROGRAMS:
@@ -233,7 +229,7 @@ class Routes:
         cloud = self._cloud
         job = cloud.job(request.names["job_id"])
         if not job.is_final:
-            cloud.wait_while_unchanged(job.id, self._poll_seconds)
+            cloud.wait_for_news(job.id, self._poll_seconds)
             job = cloud.job(job.id)
         described = self._described(job)
         if request.first("exclude_params") != "true" and not job.is_private:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -27,12 +28,12 @@ class SessionRecord:
         interactive_seconds: Time without a job after which it becomes inactive.
         max_seconds: Time after which it is closed, counted from its first start.
         state: See above.
-        accepts_jobs: Whether jobs may be submitted to it.
         history: Every state with the instant it began.
         spans: Times during which it was active: (start, end), whose last end may be None.
         jobs_running: How many of its jobs run now.
         last_started_at: When a job of it last started, or None.
         last_finished_at: When a job of it last ended, or None.
+        stopped_at: When it began to accept no more jobs, or None.
         closed_at: When it was closed, or None.
     """
 
@@ -43,13 +44,18 @@ class SessionRecord:
     interactive_seconds: float
     max_seconds: float
     state: SessionState = "open"
-    accepts_jobs: bool = True
     history: tuple[tuple[SessionState, float], ...] = ()
     spans: tuple[tuple[float, float | None], ...] = ()
     jobs_running: int = 0
     last_started_at: float | None = None
     last_finished_at: float | None = None
+    stopped_at: float | None = None
     closed_at: float | None = None
+
+    @property
+    def accepts_jobs(self) -> bool:
+        """Whether jobs may be submitted to it."""
+        return self.stopped_at is None
 
     @property
     def first_started_at(self) -> float | None:
@@ -81,20 +87,25 @@ class SessionRecord:
     def settled(self, now: float, jobs_waiting: int) -> SessionRecord:
         """What has become of it by ``now``, with that many of its jobs queued.
 
-        A running job is finished whatever happens to its session.
+        A running job is finished whatever happens to its session. How often, and when, this is
+        asked changes nothing.
         """
+        if self.state == "closed":
+            return self
         session = self
-        if session.state == "closed":
-            return session
-        if now >= session.expires_at:
-            session = session.stopped()
-            return session._closed(session.expires_at) if not session.jobs_running else session
-        idle_until = session.idle_until
-        if idle_until is not None and not jobs_waiting and now >= idle_until:
+        is_quiet = not jobs_waiting and not self.jobs_running
+        ends = []
+        if self.stopped_at is not None and is_quiet:
+            last = self.last_finished_at
+            ends.append(self.stopped_at if last is None else max(self.stopped_at, last))
+        if now >= self.expires_at:
+            session = session.stopped(self.expires_at)
+            if not self.jobs_running:
+                ends.append(self.expires_at)
+        end, idle_until = min(ends, default=math.inf), self.idle_until
+        if idle_until is not None and is_quiet and idle_until <= min(now, end):
             session = session._left_active(idle_until)._in("inactive", idle_until)
-        if not session.accepts_jobs and not jobs_waiting and not session.jobs_running:
-            return session._closed(now)
-        return session
+        return session._closed(end) if ends else session
 
     def job_started(self, now: float) -> SessionRecord:
         """With one more job running."""
@@ -107,9 +118,9 @@ class SessionRecord:
         """With one job less running."""
         return replace(self, jobs_running=self.jobs_running - 1, last_finished_at=now)
 
-    def stopped(self) -> SessionRecord:
-        """Accepting no more jobs."""
-        return self if not self.accepts_jobs else replace(self, accepts_jobs=False)
+    def stopped(self, at: float) -> SessionRecord:
+        """Accepting no more jobs from an instant on, or from before it."""
+        return self if self.stopped_at is not None else replace(self, stopped_at=at)
 
     def states(self) -> Sequence[tuple[str, float]]:
         """Every state with the instant it began."""
@@ -120,7 +131,7 @@ class SessionRecord:
         last = self.last_finished_at
         end = at if last is None else max(at, last)
         session = self._left_active(end) if self.state == "active" else self
-        return replace(session, accepts_jobs=False, closed_at=end)._in("closed", end)
+        return replace(session.stopped(end), closed_at=end)._in("closed", end)
 
     def _left_active(self, at: float) -> SessionRecord:
         return replace(self, spans=(*self.spans[:-1], (self.spans[-1][0], at)))
