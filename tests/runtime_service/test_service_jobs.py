@@ -14,7 +14,8 @@ from qiskit_ibm_runtime.exceptions import (
     RuntimeJobNotFound,
     RuntimeJobTimeoutError,
 )
-from small_jobs import DEVICE, submitted
+from qiskit_ibm_runtime.executor_sampler import Sampler
+from small_jobs import DEVICE, measured, submitted
 
 from efaas.testing.runtime_service import JobCancelled, JobFails, JobNeverEnds, RuntimeService
 
@@ -206,3 +207,20 @@ def test_a_job_is_stopped_at_its_own_limit(service: RuntimeService, device: Any)
 def test_an_unknown_job_is_not_found(account: QiskitRuntimeService) -> None:
     with pytest.raises(RuntimeJobNotFound):
         account.job("d0nothing")
+
+
+def test_a_dry_run_is_checked_and_estimated_and_costs_nothing(
+    service: RuntimeService, account: QiskitRuntimeService, device: Any
+) -> None:
+    before, instant = service.billed_seconds, service.clock.now()
+    job = Sampler(mode=device).run([measured()], shots=1000, dry_run=True)
+    counts = job.result(timeout=60)[0].data.c.get_counts()
+
+    assert sum(counts.values()) == 1000
+    assert job.backend().name == "mock_manila"
+    assert job.usage_estimation["quantum_seconds"] == pytest.approx(1.25)
+    assert (service.billed_seconds, service.clock.now()) == (before, instant)
+    listed = [found.job_id() for found in account.jobs(limit=None)]
+    assert job.job_id() not in listed
+    assert job.job_id() in [found.job_id() for found in account.jobs(include_mocks=True)]
+    assert [found.name for found in account.backends()] == [DEVICE]

@@ -21,9 +21,12 @@ from qiskit_ibm_runtime.utils.backend_decoder import (
 from efaas.backends.aer import AerBackend
 from efaas.errors import InputError, UnknownBackendError
 from efaas.testing.runtime_service.calibrations import CalibrationState, recalibrated
+from efaas.testing.runtime_service.mock_backend import MockBackend
 
 if TYPE_CHECKING:
     from qiskit.transpiler import Target
+
+    from efaas.testing.runtime_service.work import Runner
 
 __all__ = ["CloudDevice"]
 
@@ -37,12 +40,14 @@ class CloudDevice:
         name: As the service lists it: "ibm_torino" for "fake_torino".
         num_qubits: Its width.
         max_shots: Shots of a circuit that it takes.
+        is_mock: Whether it is the counterpart for dry runs: its jobs are checked and estimated,
+            get random results, and cost nothing.
         status_name: "active", or why it runs nothing.
         is_paused: Whether it leaves its queue alone although it says "active".
     """
 
     def __init__(self, spec: str, seed: int) -> None:
-        """Read the device's JSON; no circuit can be run before ``backend`` is asked for.
+        """Read the device's JSON.
 
         Args:
             spec: The name of a fake device: "fake_torino", "ibm_torino" or "torino".
@@ -63,8 +68,17 @@ class CloudDevice:
         self._backend: tuple[str, AerBackend] | None = None
         self.num_qubits = int(self._configuration["n_qubits"])
         self.max_shots = int(self._configuration.get("max_shots", 100_000))
+        self.is_mock = False
         self.status_name = "active"
         self.is_paused = False
+
+    def mock(self) -> CloudDevice:
+        """Its counterpart for dry runs, "mock_torino" for "ibm_torino"; calibrations are shared."""
+        mock = copy.copy(self)
+        mock.name = "mock_" + self.name.removeprefix("ibm_")
+        mock._configuration = {**self._configuration, "backend_name": mock.name}
+        mock.is_mock = True
+        return mock
 
     @property
     def is_up(self) -> bool:
@@ -111,23 +125,28 @@ class CloudDevice:
         self._calibrations.append(state)
         return state
 
-    def backend(self) -> AerBackend:
-        """What simulates it under the calibration in force; made at the first use of each."""
+    def runner(self) -> Runner:
+        """What runs its jobs under the calibration in force."""
+        return MockBackend() if self.is_mock else self._simulation()
+
+    def target(self) -> Target:
+        """What it can run under the calibration in force."""
+        return self._simulation().expected_target()
+
+    def _simulation(self) -> AerBackend:
+        """Made at the first use of each calibration."""
         state = self.calibration
         if self._backend is None or self._backend[0] != state.id:
             described = _DescribedDevice(self.name, self._configuration, state.properties)
             self._backend = (state.id, AerBackend(described, name=self.name))
         return self._backend[1]
 
-    def backend_target(self) -> Target:
-        """What it can run under the calibration in force."""
-        return self.backend().expected_target()
-
     def listed(self, queue_length: int) -> dict[str, Any]:
         """Its entry in the list of devices."""
         reason = "available" if self.is_up else self.status_name
         return {
             "name": self.name,
+            **({"class": "mock"} if self.is_mock else {}),
             "status": {"name": "online" if self.is_up else "offline", "reason": reason},
             "qubits": self.num_qubits,
             "physical_qubits": self.num_qubits,

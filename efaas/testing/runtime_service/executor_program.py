@@ -29,14 +29,13 @@ from efaas.testing.runtime_service.islands import islands_of, sampled_bits
 from efaas.testing.runtime_service.messages import Refusal, refuse
 from efaas.testing.runtime_service.primitive_programs import on_device
 from efaas.testing.runtime_service.seeds import requested_seed
-from efaas.testing.runtime_service.work import Span, Work
+from efaas.testing.runtime_service.work import Runner, Span, Work
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from qiskit import QuantumCircuit
     from qiskit.transpiler import Target
 
-    from efaas.backends.aer import AerBackend
 
 __all__ = ["ProgramItem", "decoded_program"]
 
@@ -67,7 +66,7 @@ class ProgramItem:
         digest = blake2b(repr((fingerprint, self.shape, shots)).encode() + content, digest_size=16)
         self.digests = (digest.hexdigest(),)
 
-    def run(self, backend: AerBackend, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
+    def run(self, backend: Runner, seeds: Sequence[int]) -> dict[str, NDArray[Any]]:
         """The registers' bits, of shape ``(*shape, shots, bits)``, and what the samplex gives."""
         generator = np.random.default_rng(np.random.SeedSequence(seeds[0]))
         values, extra = self._values(generator)

@@ -23,7 +23,8 @@ from efaas.primitives.pubs import sampler_request
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.backends.aer import AerBackend
+    from efaas.testing.runtime_service.work import Runner
+
 
 __all__ = ["Island", "islands_of", "num_active_qubits", "sampled_bits", "sampled_registers"]
 
@@ -95,7 +96,7 @@ def islands_of(circuit: QuantumCircuit) -> list[Island]:
 
 
 def sampled_bits(
-    backend: AerBackend,
+    backend: Runner,
     islands: Sequence[Island],
     num_clbits: int,
     values: NDArray[np.float64],
@@ -134,7 +135,7 @@ def sampled_bits(
 
 
 def sampled_registers(
-    backend: AerBackend,
+    backend: Runner,
     circuit: QuantumCircuit,
     values: NDArray[np.float64],
     shots: int,

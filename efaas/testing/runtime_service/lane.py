@@ -64,6 +64,8 @@ class Lane:
             cloud.end_job(job.id, "Cancelled", reason=fault.reason)
             return
         seconds = min(job.estimated_seconds, job.max_seconds)
+        if self._device.is_mock:
+            seconds = 0.0
         if job.estimated_seconds > job.max_seconds:
             reason = f"Job ran longer than its maximum execution time of {job.max_seconds:g} s."
             cloud.end_job(job.id, "Cancelled", qpu_seconds=seconds, reason=reason, reason_code=1305)
@@ -84,10 +86,9 @@ class Lane:
         cloud.end_job(job.id, "Completed", qpu_seconds=seconds, result=result)
 
     def _result(self, task: Task, seconds: float) -> str:
-        cloud, backend = self._cloud, self._device.backend()
+        cloud, runner = self._cloud, self._device.runner()
         answers = [
-            item.run(backend, seeds)
-            for item, seeds in zip(task.work.items, task.seeds, strict=True)
+            item.run(runner, seeds) for item, seeds in zip(task.work.items, task.seeds, strict=True)
         ]
         start = cloud.now()
         return task.work.write(answers, Span(cloud.date(start), cloud.date(start + seconds)))

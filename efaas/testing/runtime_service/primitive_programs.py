@@ -31,12 +31,11 @@ from efaas.primitives.pubs import (
 from efaas.testing.runtime_service.islands import num_active_qubits, sampled_registers
 from efaas.testing.runtime_service.messages import Refusal, refuse
 from efaas.testing.runtime_service.seeds import requested_seed
-from efaas.testing.runtime_service.work import Span, Work
+from efaas.testing.runtime_service.work import Runner, Span, Work
 
 if TYPE_CHECKING:
     from qiskit.transpiler import Target
 
-    from efaas.backends.aer import AerBackend
 
 __all__ = ["PubItem", "decoded_pubs", "on_device"]
 
@@ -59,7 +58,7 @@ class PubItem:
             _digest(request, row, index) for index, row in enumerate(request.angles)
         )
 
-    def run(self, backend: AerBackend, seeds: Sequence[int]) -> PubResult:
+    def run(self, backend: Runner, seeds: Sequence[int]) -> PubResult:
         """Execute it; see ``Item.run``."""
         request = self.request
         circuit = request.experiment.circuit

@@ -79,8 +79,9 @@ class RuntimeService:
         if not made or len({device.name for device in made}) != len(made):
             raise InputError(f"expected at least one device, each once, got {list(devices)!r}")
         self.rules = rules_of(plan)
+        every = [*made, *[device.mock() for device in made]]
         self._cloud = Cloud(
-            {device.name: device for device in made},
+            {device.name: device for device in every},
             self.rules,
             VirtualClock() if clock is None else clock,
             timing or QpuTiming(),
@@ -92,7 +93,7 @@ class RuntimeService:
         self._log_lock = threading.Lock()
         self._server: LoopbackServer | None = None
         self._routes = Routes(self._cloud, self._identity, poll_seconds)
-        self._lanes = [Lane(self._cloud, device, self._faults) for device in made]
+        self._lanes = [Lane(self._cloud, device, self._faults) for device in every]
         self._is_closed = False
 
     # Opening and closing.
@@ -175,6 +176,9 @@ class RuntimeService:
             "GLOBAL_CATALOG_URL": root,
             "NO_PROXY": "127.0.0.1",
             "no_proxy": "127.0.0.1",
+            # Otherwise the client looks through the call stack at every request, to report who
+            # calls, which takes longer than the request itself.
+            "USAGE_DATA_OPT_OUT": "True",
         }
 
     def client(self, **arguments: Any) -> QiskitRuntimeService:

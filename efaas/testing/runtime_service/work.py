@@ -8,9 +8,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
-    from efaas.backends.aer import AerBackend
+    from efaas.backends.protocol import Evaluation, Outcome
 
-__all__ = ["Item", "QpuTiming", "Span", "Work", "Writer"]
+__all__ = ["Item", "QpuTiming", "Runner", "Span", "Work", "Writer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +43,14 @@ class Span:
     stop: datetime
 
 
+class Runner(Protocol):
+    """What runs evaluations: a simulated device, or a mock."""
+
+    def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
+        """One outcome, or error, for each, in order."""
+        ...
+
+
 class Item(Protocol):
     """A pub, or an item of a quantum program.
 
@@ -67,7 +75,7 @@ class Item(Protocol):
         """See above."""
         ...
 
-    def run(self, backend: AerBackend, seeds: Sequence[int]) -> Any:
+    def run(self, backend: Runner, seeds: Sequence[int]) -> Any:
         """Execute it, with one seed for each point.
 
         Raises:
