@@ -141,6 +141,16 @@ def test_a_seed_in_the_request_decides_alone() -> None:
     assert given[0] == given[1]
 
 
+def test_a_seed_in_the_request_decides_the_executors_samples_too(device: Any) -> None:
+    sampler = Sampler(mode=device)
+    sampler.options.experimental = {"seed_simulator": 4}
+    runs = [sampler.run([(measured_ansatz(), [0.3])], shots=300) for _ in range(2)]
+    first, second = [run.result(timeout=60)[0].data.c.array.tolist() for run in runs]
+    sampler.options.experimental = {"seed_simulator": [9]}
+    third = sampler.run([(measured_ansatz(), [0.3])], shots=300).result(timeout=60)
+    assert first == second != third[0].data.c.array.tolist()
+
+
 def test_evaluations_of_a_point_are_counted_whatever_job_they_are_in(
     service: RuntimeService, device: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from efaas.testing.runtime_service.messages import refuse
@@ -29,12 +30,15 @@ def check_work(work: Work, rules: Rules, max_shots: int) -> None:
     """Let a job's work through; the device takes ``max_shots`` of a circuit.
 
     Raises:
-        Refusal: It has too many pubs, shots or executions.
+        Refusal: It has too many pubs, shots or executions, or no sensible pause between shots.
     """
     if len(work.items) > rules.max_pubs:
         raise refuse(
             400, 1102, f"The job has {len(work.items)} pubs; at most {rules.max_pubs} may be."
         )
+    delay = work.rep_delay_seconds
+    if delay is not None and not (isinstance(delay, (int, float)) and 0 <= delay < math.inf):
+        raise refuse(400, 1211, f"rep_delay must be seconds of 0 or more, got {delay!r}.")
     most_shots = min(rules.max_shots, max_shots)
     if max(item.shots for item in work.items) > most_shots:
         raise refuse(400, 1103, f"A circuit has more than {most_shots} shots.")

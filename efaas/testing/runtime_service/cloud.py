@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from efaas.clock import Clock, VirtualClock
 from efaas.errors import InputError
@@ -28,6 +28,7 @@ from efaas.testing.runtime_service.sessions import SessionRecord
 if TYPE_CHECKING:
     from efaas.testing.runtime_service.devices import CloudDevice
     from efaas.testing.runtime_service.rules import Rules
+    from efaas.testing.runtime_service.submission import Submission
     from efaas.testing.runtime_service.work import QpuTiming, Work
 
 __all__ = ["Cloud"]
@@ -164,13 +165,13 @@ class Cloud:
             self.settle()
             return self._sessions.get(session_id)
 
-    def device(self, name: str | None) -> CloudDevice:
+    def device(self, name: str) -> CloudDevice:
         """A device.
 
         Raises:
             Refusal: 404.
         """
-        if name is None or name not in self.devices:
+        if name not in self.devices:
             raise refuse(
                 404,
                 1007,
@@ -223,18 +224,17 @@ class Cloud:
 
     # What happens to jobs.
 
-    def submit(self, request: Mapping[str, Any], body: bytes, work: Work) -> JobRecord:
+    def submit(self, submission: Submission, body: bytes, work: Work) -> JobRecord:
         """The record of a new job, queued.
 
         Raises:
             Refusal: A rule forbids it.
         """
-        device = self.device(request.get("backend"))
+        device = self.device(submission.device)
         check_work(work, self.rules, device.max_shots)
         with self.changed:
-            session_id = request.get("session_id")
-            if session_id is not None:
-                check_session(self.session(session_id), device.name)
+            if submission.session_id is not None:
+                check_session(self.session(submission.session_id), device.name)
             check_pending(len(self._jobs.live), self.rules)
             digests = [item.digests for item in work.items]
             seeds = self._seeds.of_points(digests, work.requested_seed)
@@ -242,14 +242,14 @@ class Cloud:
             job = JobRecord(
                 id=self._new_id("job", self._num_submitted),
                 device=device.name,
-                program=str(request["program_id"]),
+                program=submission.program,
                 status="Queued",
                 created_at=self.now(),
                 number=self._num_submitted,
-                tags=tuple(request.get("tags") or ()),
-                session_id=session_id,
-                is_private=bool(request.get("private")),
-                max_seconds=min(most_seconds, request.get("cost") or most_seconds),
+                tags=submission.tags,
+                session_id=submission.session_id,
+                is_private=submission.is_private,
+                max_seconds=min(most_seconds, submission.max_seconds or most_seconds),
                 estimated_seconds=self._timing.seconds(work, device.rep_delay_seconds),
                 num_pubs=len(work.items),
                 num_circuits=work.num_circuits,

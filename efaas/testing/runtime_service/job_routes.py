@@ -11,6 +11,7 @@ from efaas.testing.runtime_service.dates import date_of, text_of
 from efaas.testing.runtime_service.executor_program import decoded_program
 from efaas.testing.runtime_service.messages import Answer, Request, answer_of, refuse
 from efaas.testing.runtime_service.primitive_programs import decoded_pubs
+from efaas.testing.runtime_service.submission import Submission
 
 if TYPE_CHECKING:
     from efaas.testing.runtime_service.cloud import Cloud
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 
 __all__ = ["JobRoutes"]
 
-_PROGRAMS = ("estimator", "sampler", "executor")
 _PAGE = 200
 
 
@@ -54,19 +54,13 @@ class JobRoutes:
     def _submit(self, request: Request) -> Answer:
         cloud = self._cloud
         check_size(len(request.body), cloud.rules)
-        fields = request.json()
-        program, params = fields.get("program_id"), fields.get("params")
-        if program not in _PROGRAMS:
-            raise refuse(404, 1216, f"Program not found: {program!r}.")
-        if not isinstance(params, dict):
-            raise refuse(400, 1211, "The inputs of the program are missing.")
-        device = cloud.device(fields.get("backend"))
-        target = device.target()
-        if program == "executor":
-            work = decoded_program(params, target)
+        submission = Submission.of(request.json())
+        target = cloud.device(submission.device).target()
+        if submission.program == "executor":
+            work = decoded_program(submission.params, target)
         else:
-            work = decoded_pubs(program, request.body, target)
-        job = cloud.submit(fields, request.body, work)
+            work = decoded_pubs(submission.program, request.body, target)
+        job = cloud.submit(submission, request.body, work)
         return answer_of(
             {
                 "id": job.id,
@@ -99,8 +93,8 @@ class JobRoutes:
         found = [job for job in cloud.jobs() if is_wanted(job)]
         if request.first("sort") != "ASC":
             found.reverse()
-        offset = int(request.first("offset") or 0)
-        limit = min(int(request.first("limit") or _PAGE), _PAGE)
+        offset = _count(request, "offset", 0)
+        limit = min(_count(request, "limit", _PAGE), _PAGE)
         page = found[offset : offset + limit]
         return answer_of(
             {
@@ -209,3 +203,12 @@ class JobRoutes:
             "usage": {"seconds": job.qpu_seconds},
             "calibration_id": job.calibration_id,
         }
+
+
+def _count(request: Request, name: str, default: int) -> int:
+    text = request.first(name)
+    if text is None:
+        return default
+    if not text.isdecimal():
+        raise refuse(400, 1211, f"{name} must be a whole number, got {text!r}.")
+    return int(text)

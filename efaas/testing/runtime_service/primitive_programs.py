@@ -163,6 +163,8 @@ def _bindings(circuit: QuantumCircuit, values: Any) -> BindingsArray | None:
         return None
     array = np.asarray(values, dtype=np.float64)
     if not circuit.num_parameters:
+        if array.size:
+            raise ValueError(f"a circuit without parameters got values of shape {array.shape}")
         return BindingsArray(shape=array.shape[:-1])
     return BindingsArray({tuple(circuit.parameters): array})
 

@@ -37,6 +37,8 @@ class SeedSource:
         """
         if isinstance(requested, list):
             return _given(items, requested)
+        if requested is not None and (not isinstance(requested, int) or requested < 0):
+            raise refuse(400, 1210, f"A seed must be an integer of 0 or more, got {requested!r}.")
         if requested is None:
             return tuple(tuple(self._drawn(digest) for digest in digests) for digests in items)
         asked: Counter[str] = Counter()
