@@ -119,19 +119,20 @@ def test_the_executors_samples_agree_with_the_device(device: Any) -> None:
             assert abs(counts[0].get(key, 0) - counts[1].get(key, 0)) < 300
 
 
-def _energies(seed: int, **options: Any) -> list[float]:
+def _energies(seed: int, primitive: Any = EstimatorV2, **options: Any) -> list[float]:
     with RuntimeService(devices=["fake_manila"], seed=seed, poll_seconds=2.0) as service:
-        estimator = EstimatorV2(mode=service.client().backend(DEVICE))
+        estimator = primitive(mode=service.client().backend(DEVICE))
         for name, value in options.items():
             setattr(estimator.options, name, value)
         jobs = [estimator.run([(ansatz(), OBSERVABLE, [a], 0.1)]) for a in (0.3, 0.3, 0.4)]
         return [float(job.result(timeout=60)[0].data.evs) for job in jobs]
 
 
-def test_the_same_service_seed_gives_the_same_results() -> None:
-    first = _energies(seed=1)
-    assert _energies(seed=1) == first
-    assert _energies(seed=2) != first
+@pytest.mark.parametrize("primitive", [EstimatorV2, Estimator])
+def test_the_same_service_seed_gives_the_same_results(primitive: Any) -> None:
+    first = _energies(1, primitive)
+    assert _energies(1, primitive) == first
+    assert _energies(2, primitive) != first
     assert first[0] != first[1]  # each time that a point is asked for is another experiment
 
 

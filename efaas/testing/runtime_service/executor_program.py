@@ -134,8 +134,10 @@ def decoded_program(params: dict[str, Any], target: Target) -> Work:
 
 
 def _content(item_model: Any) -> bytes:
-    """An item's arguments, without its samplex, whose text is not the same in every process."""
-    return repr(item_model.model_dump(mode="json", exclude={"samplex"})).encode()
+    """An item's arguments by their values alone: the client numbers their names as it goes."""
+    dump = item_model.model_dump(mode="json")
+    arguments = list(dump.get("samplex_arguments", {}).values())
+    return repr((arguments, dump.get("circuit_arguments"))).encode()
 
 
 def _written(model: ParamsModel, items: Sequence[ProgramItem]) -> Any:
