@@ -10,7 +10,11 @@ import pytest
 import requests
 from qiskit_ibm_runtime import QiskitRuntimeService, Session
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
-from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
+from qiskit_ibm_runtime.exceptions import (
+    IBMNotAuthorizedError,
+    IBMRuntimeError,
+    RuntimeJobFailureError,
+)
 from small_jobs import DEVICE, submitted
 
 from efaas.errors import InputError
@@ -232,3 +236,20 @@ def test_a_fault_that_makes_no_sense_is_refused(service: RuntimeService) -> None
         service.inject(HttpError(500), "submit", count=0)
     with pytest.raises(InputError, match="status"):
         HttpError(200)
+
+
+def test_a_predicate_that_fails_is_told_and_harms_nothing(
+    service: RuntimeService, device: Any
+) -> None:
+    def fails(subject: Any) -> bool:
+        raise KeyError("no such thing")
+
+    injection = service.inject(HttpError(503), "backends", when=fails)
+    answer = requests.get(f"{service.url}/backends", timeout=10)
+    assert (answer.status_code, "no such thing" in answer.text) == (500, True)
+    injection.remove()
+    injection = service.inject(JobFails(), when=fails)
+    with pytest.raises(RuntimeJobFailureError, match="no such thing"):
+        submitted(device).result(timeout=60)
+    injection.remove()
+    submitted(device).result(timeout=60)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import os
 import subprocess
 import sys
@@ -73,6 +74,28 @@ def test_every_thread_ends_whatever_hangs() -> None:
     asking.join(30)
     assert job.job_id() == service.jobs[0].id
     assert set(threading.enumerate()) <= before
+
+
+_CONNECTED: list[Any] | None = None
+
+
+def _listen(event: str, arguments: tuple[Any, ...]) -> None:
+    if _CONNECTED is not None and event in ("socket.connect", "socket.getaddrinfo"):
+        _CONNECTED.append(arguments[1][0] if event == "socket.connect" else arguments[0])
+
+
+def test_nothing_leaves_the_machine() -> None:
+    global _CONNECTED
+    sys.addaudithook(_listen)  # it sees every connection of the process, whoever makes it
+    _CONNECTED = []
+    with RuntimeService(devices=["fake_manila"], seed=1, poll_seconds=2.0) as service:
+        account = service.client()
+        copied = copy.deepcopy(account.backend(DEVICE))  # a copy of a client logs in anew
+        with Session(backend=account.backend(DEVICE)) as session:
+            submitted(session).result(timeout=60)
+        assert copied.status().operational
+    hosts, _CONNECTED = set(_CONNECTED), None
+    assert hosts == {"127.0.0.1"}
 
 
 def _ask(url: str) -> None:

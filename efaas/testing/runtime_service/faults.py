@@ -204,7 +204,7 @@ class Faults:
     def __init__(self, seed: int, endpoints: frozenset[str]) -> None:
         self._draw = random.Random(f"faults/{seed}")
         self._known = endpoints
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a predicate may inject another
         self._injections: list[Injection] = []
 
     def add(
@@ -253,7 +253,7 @@ class Faults:
 
     def _first(self, endpoint: str, subject: Any) -> Injection | None:
         with self._lock:
-            for injection in self._injections:
+            for injection in tuple(self._injections):
                 is_for_jobs = isinstance(injection.fault, JobFault)
                 if is_for_jobs == (endpoint == "run") and injection._fires(
                     endpoint, subject, self._draw

@@ -157,7 +157,11 @@ class _Connection(BaseHTTPRequestHandler):
 
     def _serve(self) -> None:
         request = self._request()
-        injection = self.server.faults.of_request(request)
+        try:
+            injection = self.server.faults.of_request(request)
+        except Exception as error:  # the test's predicate failed: it must be told
+            self._send(_defect(error))
+            return
         if injection is None:
             answer = self._processed(request)
             self._note(request, answer.status, was_processed=True)
@@ -185,7 +189,7 @@ class _Connection(BaseHTTPRequestHandler):
         except Refusal as refusal:
             return refusal.answer
         except Exception as error:  # a defect here must reach the test that meets it
-            return refuse(500, 1000, f"{type(error).__name__}: {error}").answer
+            return _defect(error)
 
     def _fail(self, request: Request, injection: Injection) -> None:
         fault = injection.fault
@@ -240,6 +244,10 @@ class _Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         _shut(self.connection)
+
+
+def _defect(error: Exception) -> Answer:
+    return refuse(500, 1000, f"{type(error).__name__}: {error}").answer
 
 
 def _error_answer(fault: HttpError) -> Answer:

@@ -52,7 +52,10 @@ class Lane:
                     waits = bool(cloud.queue(self._device.name))
                     cloud.changed.wait(_LOOK_AGAIN_SECONDS if waits else None)
                     continue
-            self._execute(task)
+            try:
+                self._execute(task)
+            except Exception as error:  # the simulation's, or a predicate's: the job failed of it
+                self._fail(task.job, JobFails(f"{error}", code=8000))
 
     def _execute(self, task: Task) -> None:
         cloud, job = self._cloud, task.job
@@ -62,36 +65,40 @@ class Lane:
             self._stall(job, injection)
         if isinstance(fault, JobCancelled):
             cloud.end_job(job.id, "Cancelled", reason=fault.reason)
-            return
-        seconds = min(job.estimated_seconds, job.max_seconds)
-        if self._device.is_mock:
-            seconds = 0.0
-        if job.estimated_seconds > job.max_seconds:
-            reason = f"Job ran longer than its maximum execution time of {job.max_seconds:g} s."
-            cloud.end_job(job.id, "Cancelled", qpu_seconds=seconds, reason=reason, reason_code=1305)
-            return
-        try:
-            result = self._result(task, seconds)
-        except Exception as error:  # whatever the simulation says, it is the job that failed
-            fault = JobFails(f"{error}", code=8000)
-        if isinstance(fault, JobFails):
+        elif job.estimated_seconds > job.max_seconds:
             cloud.end_job(
                 job.id,
-                "Failed",
-                qpu_seconds=seconds,
-                reason=fault.reason,
-                reason_code=fault.code,
+                "Cancelled",
+                qpu_seconds=self._seconds(job),
+                reason=f"Job ran longer than its maximum execution time of {job.max_seconds:g} s.",
+                reason_code=1305,
             )
-            return
-        cloud.end_job(job.id, "Completed", qpu_seconds=seconds, result=result)
+        elif isinstance(fault, JobFails):
+            self._fail(job, fault)
+        else:
+            result = self._result(task)
+            cloud.end_job(job.id, "Completed", qpu_seconds=self._seconds(job), result=result)
 
-    def _result(self, task: Task, seconds: float) -> str:
+    def _seconds(self, job: JobRecord) -> float:
+        return 0.0 if self._device.is_mock else min(job.estimated_seconds, job.max_seconds)
+
+    def _fail(self, job: JobRecord, fault: JobFails) -> None:
+        self._cloud.end_job(
+            job.id,
+            "Failed",
+            qpu_seconds=self._seconds(job),
+            reason=fault.reason,
+            reason_code=fault.code,
+        )
+
+    def _result(self, task: Task) -> str:
         cloud, runner = self._cloud, self._device.runner()
         answers = [
             item.run(runner, seeds) for item, seeds in zip(task.work.items, task.seeds, strict=True)
         ]
         start = cloud.now()
-        return task.work.write(answers, Span(cloud.date(start), cloud.date(start + seconds)))
+        span = Span(cloud.date(start), cloud.date(start + self._seconds(task.job)))
+        return task.work.write(answers, span)
 
     def _stall(self, job: JobRecord, injection: Injection) -> None:
         cloud = self._cloud
