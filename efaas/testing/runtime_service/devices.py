@@ -125,17 +125,18 @@ class CloudDevice:
         self._calibrations.append(state)
         return state
 
-    def runner(self) -> Runner:
-        """What runs its jobs under the calibration in force."""
-        return MockBackend() if self.is_mock else self._simulation()
+    def runner(self, calibration_id: str | None) -> Runner:
+        """What runs its jobs under a calibration, or under that in force."""
+        if self.is_mock:
+            return MockBackend()
+        return self._simulation(self.calibration_of(calibration_id, None) or self.calibration)
 
     def target(self) -> Target:
         """What it can run under the calibration in force."""
-        return self._simulation().expected_target()
+        return self._simulation(self.calibration).expected_target()
 
-    def _simulation(self) -> AerBackend:
-        """Made at the first use of each calibration."""
-        state = self.calibration
+    def _simulation(self, state: CalibrationState) -> AerBackend:
+        """Made when another calibration than before is asked for."""
         if self._backend is None or self._backend[0] != state.id:
             described = _DescribedDevice(self.name, self._configuration, state.properties)
             self._backend = (state.id, AerBackend(described, name=self.name))

@@ -63,6 +63,8 @@ class Lane:
         fault = None if injection is None else injection.fault
         if isinstance(fault, JobNeverEnds) and injection is not None:
             self._stall(job, injection)
+            if cloud.is_closing or not cloud.is_live(job.id):
+                return
         if isinstance(fault, JobCancelled):
             cloud.end_job(job.id, "Cancelled", reason=fault.reason)
         elif job.estimated_seconds > job.max_seconds:
@@ -92,7 +94,7 @@ class Lane:
         )
 
     def _result(self, task: Task) -> str:
-        cloud, runner = self._cloud, self._device.runner()
+        cloud, runner = self._cloud, self._device.runner(task.job.calibration_id)
         answers = [
             item.run(runner, seeds) for item, seeds in zip(task.work.items, task.seeds, strict=True)
         ]
