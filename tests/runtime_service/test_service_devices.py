@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -10,13 +11,16 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
 from qiskit_ibm_runtime.accounts.exceptions import InvalidAccountError
+from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError
 from qiskit_ibm_runtime.executor_sampler import Sampler
 from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
 from small_jobs import DEVICE, submitted
 
 from efaas.errors import InputError, UnknownBackendError
-from efaas.testing.runtime_service import RuntimeService
+from efaas.testing.runtime_service import PLANS, Request, RuntimeService
+from efaas.testing.runtime_service.identity import Identity
+from efaas.testing.runtime_service.messages import Refusal
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -45,6 +49,32 @@ def test_a_request_without_a_token_is_unauthorized(service: RuntimeService) -> N
         f"{service.url}/backends", timeout=10, headers={"Authorization": "Bearer a.b.c"}
     )
     assert (answer.status_code, forged.status_code) == (401, 401)
+
+
+def test_a_token_is_worth_something_for_an_hour() -> None:
+    now = [1_000_000.0]
+    identity = Identity(1, PLANS["open"], wall_time=lambda: now[0])
+    body = f"apikey={identity.api_key}".encode()
+    token = identity.token(Request("POST", "/identity/token", {}, {}, body, "token")).body
+    headers = {
+        "authorization": f"Bearer {json.loads(token)['access_token']}",
+        "service-crn": identity.crn,
+    }
+    request = Request("GET", "/backends", {}, headers, b"", "backends")
+    now[0] += 3599.0
+    identity.check(request)
+    now[0] += 1.0
+    with pytest.raises(Refusal, match="401"):
+        identity.check(request)
+
+
+def test_revoked_tokens_are_unauthorized_until_a_client_logs_in_again() -> None:
+    with RuntimeService(devices=["fake_manila"], seed=1) as service:
+        before = service.client()
+        service.revoke_tokens()
+        with pytest.raises(IBMNotAuthorizedError, match="401"):
+            before.usage()
+        assert service.client().usage()["usage_limit_reached"] is False
 
 
 def test_another_accounts_instance_is_forbidden(

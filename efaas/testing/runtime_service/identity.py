@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
@@ -33,7 +34,14 @@ class Identity:
         instance_name: What the instance is called.
     """
 
-    def __init__(self, seed: int, rules: Rules) -> None:
+    def __init__(self, seed: int, rules: Rules, wall_time: Callable[[], float] = time.time) -> None:
+        """Make an account.
+
+        Args:
+            seed: Decides its key and instance.
+            rules: Its plan.
+            wall_time: The time that tokens go by, in seconds since 1970.
+        """
         digest = hashlib.blake2b(f"account/{seed}".encode(), digest_size=32).hexdigest()
         self.api_key = f"loopback-{digest[:40]}"
         account = digest[:32]
@@ -41,6 +49,8 @@ class Identity:
         self.crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{account}:{guid}::"
         self.instance_name = f"loopback-{rules.plan}"
         self._rules = rules
+        self._wall_time = wall_time
+        self._generation = 0
         self._secret = hashlib.blake2b(f"secret/{seed}".encode()).digest()
 
     def token(self, request: Request) -> Answer:
@@ -57,8 +67,14 @@ class Identity:
                 "context": {"requestId": "loopback"},
             }
             raise Refusal(answer_of(body, 400))
-        now = int(time.time())
-        claims = {"iss": "loopback", "sub": "loopback", "iat": now, "exp": now + _TOKEN_SECONDS}
+        now = int(self._wall_time())
+        claims = {
+            "iss": "loopback",
+            "sub": "loopback",
+            "iat": now,
+            "exp": now + _TOKEN_SECONDS,
+            "generation": self._generation,
+        }
         return answer_of(
             {
                 "access_token": self._signed(claims),
@@ -69,6 +85,10 @@ class Identity:
                 "scope": "ibm openid",
             }
         )
+
+    def revoke_tokens(self) -> None:
+        """Let every token that was given out be worth nothing."""
+        self._generation += 1
 
     def check(self, request: Request, *, names_instance: bool = True) -> None:
         """Let a request through that shows a token of this account, and its instance.
@@ -135,7 +155,8 @@ class Identity:
             return False
         body = content.partition(".")[2]
         claims = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
-        return bool(claims["exp"] > time.time())
+        is_current = claims["generation"] == self._generation
+        return bool(is_current and claims["exp"] > self._wall_time())
 
 
 def _encoded(data: bytes) -> str:

@@ -289,6 +289,10 @@ class RuntimeService:
 
     # Acting as somebody else.
 
+    def revoke_tokens(self) -> None:
+        """Let every token that was given out be worth nothing: clients that hold one get 401."""
+        self._identity.revoke_tokens()
+
     def cancel_job(self, job_id: str, reason: str = "Cancelled by the administrator.") -> None:
         """Cancel a job from outside.
 
