@@ -95,6 +95,14 @@ def test_too_many_requests_come_with_retry_after(service: RuntimeService) -> Non
     assert answer.json()["errors"][0]["message"] == "Too many requests."
 
 
+def test_the_client_repeats_a_question_that_comes_with_retry_after(
+    service: RuntimeService, account: QiskitRuntimeService
+) -> None:
+    injection = service.inject(HttpError(429, retry_after=0), "usage", count=2)
+    assert account.usage()["usage_limit_reached"] is False
+    assert injection.fired == 2
+
+
 def test_a_poll_that_is_refused_leaves_the_job_alive(service: RuntimeService, device: Any) -> None:
     job = submitted(device)
     service.inject(HttpError(429), "job")
@@ -236,6 +244,10 @@ def test_a_fault_that_makes_no_sense_is_refused(service: RuntimeService) -> None
         service.inject(HttpError(500), "submit", count=0)
     with pytest.raises(InputError, match="status"):
         HttpError(200)
+    with pytest.raises(InputError, match="retry_after"):
+        HttpError(429, retry_after=-1)
+    with pytest.raises(InputError, match="keep"):
+        Truncate(1.0)
 
 
 def test_a_predicate_that_fails_is_told_and_harms_nothing(

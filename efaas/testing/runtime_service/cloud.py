@@ -20,6 +20,7 @@ from efaas.testing.runtime_service.admission import (
 from efaas.testing.runtime_service.job_book import JobBook, Task
 from efaas.testing.runtime_service.ledger import Ledger
 from efaas.testing.runtime_service.messages import refuse
+from efaas.testing.runtime_service.queueing import Queueing
 from efaas.testing.runtime_service.records import JobRecord, JobStatus
 from efaas.testing.runtime_service.seeds import SeedSource
 from efaas.testing.runtime_service.session_book import SessionBook
@@ -70,8 +71,8 @@ class Cloud:
         self._seeds = SeedSource(seed)
         self._jobs = JobBook()
         self._sessions = SessionBook()
+        self._queueing = Queueing(self._jobs, self._sessions)
         self._num_submitted = 0
-        self._stalled: set[str] = set()
 
     # Time.
 
@@ -180,11 +181,11 @@ class Cloud:
             )
         return self.devices[name]
 
-    def queue(self, device: str) -> list[JobRecord]:
+    def queue(self, device: str) -> Sequence[JobRecord]:
         """The jobs that wait for a device, in the order in which it will take them."""
         with self.changed:
             self.settle()
-            return self._jobs.queue(device, self._is_privileged)
+            return self._queueing.waiting(device)
 
     def num_pending(self, device: str) -> int:
         """Jobs that a device has or waits for."""
@@ -194,15 +195,8 @@ class Cloud:
     def estimated_start(self, job: JobRecord) -> float:
         """When a queued job will start, if every job takes what is expected."""
         with self.changed:
-            start = self.now()
-            running = self._jobs.running(job.device)
-            if running is not None and running.started_at is not None:
-                start = max(start, running.started_at + running.estimated_seconds)
-            for ahead in self.queue(job.device):
-                if ahead.id == job.id:
-                    break
-                start += ahead.estimated_seconds
-            return start
+            self.settle()
+            return self._queueing.estimated_start(job, self.now())
 
     def billed_seconds(self) -> float:
         """What is due by now."""
@@ -265,21 +259,17 @@ class Cloud:
     def next_task(self, device: str) -> Task | None:
         """Start the job that a device takes next, if there is one that it may take now."""
         with self.changed:
-            place = self.devices[device]
             self.settle()
-            if self.is_closing or place.is_paused or not place.is_up or self.is_used_up():
+            job = self._queueing.next_job(device) if self._is_taking(device) else None
+            if job is None:
                 return None
-            holder = self._sessions.holder(device)
-            for job in self._jobs.queue(device, self._is_privileged):
-                if holder is not None and job.session_id != holder.id:
-                    continue
-                now, calibration = self.now(), place.calibration
-                job = replace(job, status="Running", started_at=now, calibration_id=calibration.id)
-                self._put(job)
-                if job.session_id is not None:
-                    self._sessions.put(self._sessions.get(job.session_id).job_started(now))
-                return self._jobs.task(job)
-            return None
+            now = self.now()
+            calibration_id = self.devices[device].calibration.id
+            job = replace(job, status="Running", started_at=now, calibration_id=calibration_id)
+            self._put(job)
+            if job.session_id is not None:
+                self._sessions.put(self._sessions.get(job.session_id).job_started(now))
+            return self._jobs.task(job)
 
     def end_job(
         self,
@@ -350,7 +340,8 @@ class Cloud:
     def set_stalled(self, job_id: str, *, is_stalled: bool) -> None:
         """Note that a running job makes no progress, or does again."""
         with self.changed:
-            (self._stalled.add if is_stalled else self._stalled.discard)(job_id)
+            stalled = self._queueing.stalled
+            (stalled.add if is_stalled else stalled.discard)(job_id)
             self.changed.notify_all()
 
     # What happens to sessions.
@@ -411,23 +402,16 @@ class Cloud:
         self._jobs.put(job, result)
         self.changed.notify_all()
 
-    def _is_privileged(self, job: JobRecord) -> bool:
-        """Whether it is in a session or batch that is active."""
-        return job.session_id is not None and self._sessions.get(job.session_id).state == "active"
+    def _is_taking(self, device: str) -> bool:
+        """Whether a device takes jobs from its queue."""
+        place = self.devices[device]
+        return place.is_up and not (place.is_paused or self.is_closing or self.is_used_up())
 
     def _is_at_rest(self, job_id: str) -> bool:
-        """Whether nothing will happen to a job unless somebody does something."""
-        if not self._jobs.is_live(job_id) or job_id in self._stalled:
+        if not self._jobs.is_live(job_id):
             return True
-        job = self._jobs.get(job_id)
-        if job.status == "Running":
-            return False
-        place, running = self.devices[job.device], self._jobs.running(job.device)
-        if running is not None:
-            return running.id in self._stalled
-        holder = self._sessions.holder(job.device)
-        is_held = holder is not None and holder.id != job.session_id
-        return place.is_paused or not place.is_up or is_held or self.is_used_up()
+        is_taking = self._is_taking(self._jobs.get(job_id).device)
+        return self._queueing.is_at_rest(job_id, is_device_taking=is_taking)
 
     def _new_id(self, kind: str, number: int) -> str:
         digest = blake2b(f"{kind}/{self._seed}/{number}".encode(), digest_size=13).digest()

@@ -36,20 +36,23 @@ class HttpError:
         status: HTTP status of 400 to 599.
         code: The service's own code in the body.
         message: In the body; None for a fitting one.
-        retry_after: Seconds in a ``Retry-After`` header, or None for no such header.
+        retry_after: Whole seconds in a ``Retry-After`` header, or None for no such header.
         after: Whether the request is processed first, so that only its answer is lost.
     """
 
     status: int
     code: int = 1000
     message: str | None = None
-    retry_after: float | None = None
+    retry_after: int | None = None
     after: bool = False
 
     def __post_init__(self) -> None:
-        """Check the status."""
+        """Check the numbers."""
         if not 400 <= self.status <= 599:
             raise InputError(f"status must be an error's, 400 to 599, got {self.status!r}")
+        wait = self.retry_after
+        if wait is not None and (not isinstance(wait, int) or wait < 0):
+            raise InputError(f"retry_after must be whole seconds of 0 or more, got {wait!r}")
 
 
 @dataclass(frozen=True, slots=True)

@@ -251,7 +251,7 @@ def _defect(error: Exception) -> Answer:
 
 
 def _error_answer(fault: HttpError) -> Answer:
-    headers = {} if fault.retry_after is None else {"Retry-After": f"{fault.retry_after:g}"}
+    headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     message = fault.message or _MESSAGES.get(fault.status, "Internal error, try again.")
     return refuse(fault.status, fault.code, message, headers=headers).answer
 
