@@ -64,15 +64,14 @@ def test_every_thread_ends_whatever_hangs() -> None:
     with RuntimeService(devices=["fake_manila"], seed=1, poll_seconds=0.0) as service:
         device = service.client().backend(DEVICE)
         service.inject(JobNeverEnds())
-        job = submitted(device)
+        jobs = [submitted(device), submitted(device)]
         hanging = service.inject(Hang(), "backends")
         asking = threading.Thread(target=_ask, args=(f"{service.url}/backends",), daemon=True)
         asking.start()
-        submitted(device)
         while not hanging.fired:
             time.sleep(0.005)
     asking.join(30)
-    assert job.job_id() == service.jobs[0].id
+    assert [job.job_id() for job in jobs] == [job.id for job in service.jobs]
     assert set(threading.enumerate()) <= before
 
 
