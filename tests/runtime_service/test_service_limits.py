@@ -15,7 +15,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 from small_jobs import DEVICE, measured, submitted
 
 from efaas.errors import InputError
-from efaas.testing.runtime_service import PLANS, RuntimeService
+from efaas.testing.runtime_service import PLANS, QpuTiming, RuntimeService
 
 TIGHT = replace(
     PLANS["open"],
@@ -118,6 +118,21 @@ def test_a_circuit_that_the_device_does_not_have_is_refused(device: Any) -> None
         Sampler(mode=device).run([circuit])
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"max_pubs": 0}, {"max_job_seconds": 0.0}, {"interactive_seconds": -1.0},
+     {"session_refusal_status": 200}],
+)  # fmt: skip
+def test_rules_that_make_no_sense_are_refused(change: dict[str, Any]) -> None:
+    [name] = change
+    with pytest.raises(InputError, match=name):
+        replace(TIGHT, **change)
+
+
 def test_an_unknown_plan_is_refused() -> None:
     with pytest.raises(InputError, match="open, flex, premium"):
         RuntimeService(devices=["fake_manila"], plan="gold")
+    with pytest.raises(InputError, match="poll_seconds"):
+        RuntimeService(devices=["fake_manila"], poll_seconds=-1.0)
+    with pytest.raises(InputError, match="finite and at least 0"):
+        QpuTiming(job_seconds=-1.0)

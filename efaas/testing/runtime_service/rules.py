@@ -46,6 +46,23 @@ class Rules:
     interactive_seconds: float = 60.0
     max_session_seconds: float = 28_800.0
 
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for name in ("max_pending_jobs", "max_pubs", "max_shots", "max_executions"):
+            if getattr(self, name) < 1:
+                raise InputError(f"{name} must be at least 1, got {getattr(self, name)!r}")
+        for name in ("max_payload_bytes", "max_job_seconds", "max_session_seconds"):
+            if not getattr(self, name) > 0:
+                raise InputError(f"{name} must be above 0, got {getattr(self, name)!r}")
+        for name in ("interactive_seconds", "usage_limit_seconds"):
+            if getattr(self, name) is not None and not getattr(self, name) >= 0:
+                raise InputError(f"{name} must be 0 or more, got {getattr(self, name)!r}")
+        if not 400 <= self.session_refusal_status <= 499:
+            raise InputError(
+                "session_refusal_status must be a client's error, 400 to 499, got "
+                f"{self.session_refusal_status!r}"
+            )
+
 
 PLANS = {
     "open": Rules(

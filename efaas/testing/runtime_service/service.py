@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -73,8 +75,10 @@ class RuntimeService:
                 that is about to end may wait for that; it saves the client's pauses.
 
         Raises:
-            InputError: A device or plan is unknown, or there are no devices.
+            InputError: A device or plan is unknown, there are no devices, or a number is negative.
         """
+        if not 0.0 <= poll_seconds < math.inf:
+            raise InputError(f"poll_seconds must be 0 or more, got {poll_seconds!r}")
         made = [CloudDevice(spec, seed) for spec in devices]
         if not made or len({device.name for device in made}) != len(made):
             raise InputError(f"expected at least one device, each once, got {list(devices)!r}")
@@ -174,8 +178,7 @@ class RuntimeService:
             "IAM_URL": root,
             "GLOBAL_SEARCH_URL": root,
             "GLOBAL_CATALOG_URL": root,
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
+            **{name: _with_loopback(os.environ.get(name)) for name in ("NO_PROXY", "no_proxy")},
             # Otherwise the client looks through the call stack at every request, to report who
             # calls, which takes longer than the request itself.
             "USAGE_DATA_OPT_OUT": "True",
@@ -202,6 +205,7 @@ class RuntimeService:
 
         Raises:
             InputError: The service goes by another kind of clock.
+            ValueError: ``seconds`` is negative.
         """
         self._cloud.advance(seconds)
 
@@ -378,3 +382,9 @@ class RuntimeService:
     def _wake(self) -> None:
         with self._cloud.changed:
             self._cloud.changed.notify_all()
+
+
+def _with_loopback(hosts: str | None) -> str:
+    """The hosts that are reached without a proxy, and this one."""
+    named = [host for host in (hosts or "").split(",") if host]
+    return ",".join(named if "127.0.0.1" in named else [*named, "127.0.0.1"])

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
+
+from efaas.errors import InputError
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
@@ -28,6 +31,12 @@ class QpuTiming:
 
     job_seconds: float = 1.0
     circuit_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Check the numbers."""
+        for seconds in (self.job_seconds, self.circuit_seconds):
+            if not 0.0 <= seconds < math.inf:
+                raise InputError(f"a job's seconds must be finite and at least 0, got {self}")
 
     def seconds(self, work: Work, rep_delay_seconds: float) -> float:
         """QPU seconds of a job's work."""
