@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Estimates, Evaluation, Outcome, Samples
     from efaas.backends.resolve import resolve_backend
+    from efaas.backends.runtime import Limits, RetryPolicy, RuntimeBackend, TimeLimits
     from efaas.backends.warm_cache import WarmCache
 
 __all__ = [
@@ -20,9 +21,13 @@ __all__ = [
     "Estimates",
     "Evaluation",
     "Experiment",
+    "Limits",
     "Outcome",
     "RecordedDrift",
+    "RetryPolicy",
+    "RuntimeBackend",
     "Samples",
+    "TimeLimits",
     "WarmCache",
     "resolve_backend",
 ]
@@ -34,9 +39,13 @@ _HOMES = {
     "Estimates": "protocol",
     "Evaluation": "protocol",
     "Experiment": "experiment",
+    "Limits": "runtime",
     "Outcome": "protocol",
     "RecordedDrift": "drift",
+    "RetryPolicy": "runtime",
+    "RuntimeBackend": "runtime",
     "Samples": "protocol",
+    "TimeLimits": "runtime",
     "WarmCache": "warm_cache",
     "resolve_backend": "resolve",
 }

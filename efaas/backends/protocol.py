@@ -117,11 +117,14 @@ class Outcome:
         value: Its estimates or samples.
         usage: What it cost.
         calibration_id: The calibration it ran under.
+        waited_seconds: How much of its attempt went by before its first shot, as in a provider's
+            queue.
     """
 
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
+    waited_seconds: float = 0.0
 
     def followed_by(self, other: Outcome) -> Outcome:
         """The outcome of an evaluation that was cut, from its two parts; what the first cost."""

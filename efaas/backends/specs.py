@@ -17,7 +17,7 @@ from efaas.errors import InputError, UnknownBackendError
 if TYPE_CHECKING:
     from efaas.backends.device import Device
 
-__all__ = ["ACCEPTED", "device_of", "fake_device_names"]
+__all__ = ["ACCEPTED", "device_of", "fake_device", "fake_device_names"]
 
 ACCEPTED = (
     "the name of a fake device such as 'fake_torino', 'aer' for an ideal simulator, an "
@@ -39,7 +39,7 @@ def device_of(spec: Any, name: str | None = None) -> Device:
     if isinstance(spec, str):
         if spec == "aer":
             return device_of_simulator(AerSimulator(), name or "aer")
-        return device_of_backend(_fake_device(spec), name)
+        return device_of_backend(fake_device(spec), name)
     if isinstance(spec, AerSimulator):
         return device_of_simulator(spec, name)
     if isinstance(spec, BackendV2) and not isinstance(spec, AnyAerBackend):
@@ -58,7 +58,12 @@ def fake_device_names() -> list[str]:
     return sorted(_fake_classes())
 
 
-def _fake_device(name: str) -> BackendV2:
+def fake_device(name: str) -> BackendV2:
+    """The fake device of that name.
+
+    Raises:
+        UnknownBackendError: There is none.
+    """
     classes = _fake_classes()
     wanted = name.strip().lower()
     if wanted in classes:

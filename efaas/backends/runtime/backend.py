@@ -1,0 +1,726 @@
+"""A device of IBM's service, or a fake one in the client's local testing mode, as a backend."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Hashable, Sequence
+from concurrent.futures import CancelledError
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from efaas.backends.experiment import Experiment
+from efaas.backends.protocol import Evaluation, Outcome
+from efaas.backends.runtime.accounts import Accounts
+from efaas.backends.runtime.calibrations import TrackedCalibration
+from efaas.backends.runtime.client import RuntimeClient
+from efaas.backends.runtime.connect import TimeLimits, connected
+from efaas.backends.runtime.cost import CostEstimate, CostModel
+from efaas.backends.runtime.courier import Courier, Run, is_final
+from efaas.backends.runtime.faults import Redactor
+from efaas.backends.runtime.forms import Form
+from efaas.backends.runtime.modes import checked_mode, default_mode
+from efaas.backends.runtime.packing import Limits, Load, PlannedJob, Request, packed
+from efaas.backends.runtime.pause import pause_on
+from efaas.backends.runtime.primitives import checked_options
+from efaas.backends.runtime.provider_session import ProviderSessions
+from efaas.backends.runtime.reading import JobReading, Part, assembled
+from efaas.backends.runtime.retry import RetryPolicy
+from efaas.backends.runtime.status import PendingJob, RuntimeStatus
+from efaas.backends.warm_cache import WarmCache
+from efaas.clock import SystemClock
+from efaas.errors import (
+    BudgetError,
+    ClosedError,
+    InputError,
+    ProviderError,
+    ProviderJobError,
+    ResourceLimitError,
+    ShotsError,
+)
+from efaas.model.job import Usage
+from efaas.model.profile import CircuitProfile
+from efaas.policies.budget import NO_BUDGET, Budget
+
+if TYPE_CHECKING:
+    from efaas.backends.runtime.calibrations import InForce
+    from efaas.backends.runtime.courier import SubmissionLog
+    from efaas.backends.runtime.provider_session import OnExpiry, ProviderEvent
+    from efaas.clock import Clock
+    from efaas.model.calibration import Calibration
+    from efaas.policies.budget import Spending
+
+__all__ = ["RuntimeBackend"]
+
+_TYPICAL_SHOTS = 4096
+_FIRST_LOCAL_SECONDS = 0.2
+_LEARNING_WEIGHT = 0.2
+_LOCAL_PENDING_JOBS = 1
+
+
+class _FormKey(NamedTuple):
+    """What identifies a compiled form in the warm cache."""
+
+    fingerprint: str
+    backend: str
+    calibration_id: str
+    settings: Hashable
+
+
+class RuntimeBackend:
+    """A device of IBM's service; see ``Backend`` for the methods not described here.
+
+    All evaluations of a round go in as few jobs as the provider's limits allow, what is committed
+    first. Provider sessions are opened at the first job and closed with the session, on errors,
+    and when the interpreter exits. Nothing is submitted that would pass the budget.
+
+    A fake device, by name or as an object, is simulated by the vendor's own primitives in their
+    local testing mode: the same code runs, and no service is asked.
+
+    What hardware measures is not seeded. In local testing mode, and with ``seeded=True``, the
+    result of a point is a function of its angles, its seed and the calibration.
+
+    Attributes:
+        name: The device's name.
+        num_qubits: Its width.
+        cache: Its warm calibration cache.
+        slots: Rounds that are sent ahead, so that the device goes from one to the next.
+
+    Example:
+        >>> backend = RuntimeBackend("fake_manila")
+        >>> backend.mode, backend.num_qubits
+        ('job', 5)
+        >>> backend.close()
+    """
+
+    def __init__(
+        self,
+        device: Any,
+        *,
+        mode: str | None = None,
+        options: Any = None,
+        sampler_options: Any = None,
+        service: Any = None,
+        instance: str | None = None,
+        calibration_id: str | None = None,
+        use_fractional_gates: bool = False,
+        max_session_seconds: int | None = None,
+        on_expiry: OnExpiry = "renew",
+        budget: Budget | None = None,
+        limits: Limits | None = None,
+        time_limits: TimeLimits | None = None,
+        retries: RetryPolicy | None = None,
+        rounds_ahead: int = 2,
+        calibration_seconds: float = 300.0,
+        seeded: bool | None = None,
+        name: str | None = None,
+        cache: WarmCache | None = None,
+        optimization_level: int = 3,
+        seed_transpiler: int = 11,
+        clock: Clock | None = None,
+    ) -> None:
+        """Connect to a device; nothing is run, and no session is opened yet.
+
+        Args:
+            device: The name of a device such as ``"ibm_torino"``, a backend object of
+                ``QiskitRuntimeService``, or a fake device by name or as an object.
+            mode: ``"session"`` keeps the device and is billed by the wall clock; ``"batch"`` and
+                ``"job"`` are billed by QPU time. None for the best that the account may use.
+            options: For the vendor's ``Estimator``: a mapping such as
+                ``{"resilience_level": 1, "dynamical_decoupling": {"enable": True}}``, or its
+                ``EstimatorOptions``.
+            sampler_options: The same for its ``Sampler``; by default what of ``options`` it has.
+            service: A ``QiskitRuntimeService``; None for the saved account.
+            instance: Which of the account's instances; None for the service's choice.
+            calibration_id: A calibration to stay with; None for the latest.
+            use_fractional_gates: Whether the device's fractional gates are used.
+            max_session_seconds: How long a provider session may last; None for what the plan
+                allows.
+            on_expiry: When a provider session has ended before the loop: ``"renew"`` opens
+                another, ``"stop"`` ends the loop with the best so far.
+            budget: What may be spent; None for no bounds.
+            limits: What the provider takes in one job.
+            time_limits: How long is waited for what.
+            retries: When a failed request is made again.
+            rounds_ahead: Rounds that are at the provider at a time, at least 1.
+            calibration_seconds: How often the service is asked for a new calibration; it is done
+                while a job is waited for.
+            seeded: Whether seeds are passed to the device: only simulators take them. By default
+                in local testing mode.
+            name: What to call it; by default its own name.
+            cache: Where compiled forms are kept; by default a new one.
+            optimization_level: Of the transpiler, 0 to 3.
+            seed_transpiler: Seed of the transpiler.
+            clock: What times are measured by; by default the system's.
+
+        Raises:
+            UnknownBackendError: The account has no device of that name.
+            AccessError: There is no account, or the service does not let it in.
+            UnavailableError: The service cannot be reached.
+            InputError: An argument is out of its range.
+        """
+        if optimization_level not in range(4):
+            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level}")
+        if not isinstance(rounds_ahead, int) or rounds_ahead < 1:
+            raise InputError(f"rounds_ahead must be at least 1, got {rounds_ahead!r}")
+        if on_expiry not in ("renew", "stop"):
+            raise InputError(f"on_expiry is 'renew' or 'stop', got {on_expiry!r}")
+        if max_session_seconds is not None and not max_session_seconds >= 1:
+            raise InputError(f"max_session_seconds is at least 1, got {max_session_seconds!r}")
+        if not calibration_seconds > 0:
+            raise InputError(f"calibration_seconds is more than 0, got {calibration_seconds!r}")
+        if budget is not None and not isinstance(budget, Budget):
+            raise InputError(f"budget is an efaas.Budget, got {budget!r}")
+        checked_mode(mode)
+        self._options = checked_options(options, sampler_options)
+        time_limits = time_limits or TimeLimits()
+        self._clock = clock or SystemClock()
+        self._limits = limits or Limits()
+        redactor = Redactor()
+        found = connected(
+            device,
+            service=service,
+            instance=instance,
+            calibration_id=calibration_id,
+            use_fractional_gates=use_fractional_gates,
+            limits=time_limits,
+            redactor=redactor,
+        )
+        pause = pause_on(self._clock)
+        self._client = RuntimeClient(
+            found.device,
+            options=self._options,
+            pause=pause,
+            policy=retries or RetryPolicy(),
+            redactor=redactor,
+            is_local=found.is_local,
+        )
+        self.name = name or self._client.name
+        self.cache = WarmCache() if cache is None else cache
+        self.slots = 1 if found.is_local else rounds_ahead
+        self._is_seeded = found.is_local if seeded is None else seeded
+        self._settings = (optimization_level, seed_transpiler, use_fractional_gates)
+        self._calibrations = TrackedCalibration(
+            self._client,
+            self.name,
+            settings={
+                "optimization_level": optimization_level,
+                "seed_transpiler": seed_transpiler,
+            },
+            refresh_seconds=calibration_seconds,
+            clock=self._clock,
+            changed=self._calibration_changed,
+        )
+        self.num_qubits = self._calibrations.present.device.num_qubits
+        self._cost = CostModel(_repetition_seconds(found.device))
+        self._plan = self._client.plan() if mode is None else None
+        chosen = mode or default_mode(self._plan, is_local=found.is_local)
+        if found.is_local:
+            chosen = "job"
+        self._accounts = Accounts(
+            budget or NO_BUDGET,
+            bills_sessions=chosen == "session",
+            measured=lambda job: self._client.measured(job).qpu_seconds,
+            learned=self._cost.learn,
+            now=self._clock.now,
+        )
+        self._sessions = ProviderSessions(
+            self._client,
+            chosen,
+            may_fall_back=mode is None,
+            max_seconds=max_session_seconds,
+            on_expiry=on_expiry,
+            clock=self._clock,
+            allowance=self._accounts.session_seconds_left,
+            opened=lambda used: self._accounts.bill_sessions(used == "session"),
+        )
+        self._courier = Courier(
+            self._client,
+            self._sessions,
+            self._accounts,
+            self._calibrations,
+            limits=time_limits,
+            clock=self._clock,
+            pause=pause,
+        )
+        self._lock = threading.Lock()
+        self._unwanted: set[int] = set()
+        self._is_closed = False
+
+    # What a scheduler asks of every backend.
+
+    def calibration(self) -> Calibration:
+        """The latest calibration that is known; asks nobody."""
+        return self._calibrations.present.calibration
+
+    def profile(self, experiment: Experiment) -> CircuitProfile:
+        """The experiment as compiled for this device; compiles it if it is cold.
+
+        Raises:
+            CircuitError: This device can never run it.
+        """
+        in_force = self._calibrations.present
+        form, is_warm = self._form(experiment, in_force)
+        age = in_force.calibration.age_seconds(datetime.now(UTC))
+        return CircuitProfile(
+            backend=self.name,
+            num_qubits=len(form.active),
+            depth=form.depth,
+            two_qubit_gates=form.two_qubit_gates,
+            layout=form.layout,
+            seconds=form.seconds,
+            is_warm=is_warm,
+            ln_gates=form.fidelity.gates,
+            ln_readout=form.fidelity.readout,
+            ln_idle=form.fidelity.idle,
+            has_dead_gate=form.has_dead_gate,
+            calibration_age_seconds=0.0 if age is None else max(0.0, age),
+        )
+
+    def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
+        """Run the evaluations in one round: one outcome, or error, for each, in order."""
+        return self._execute(evaluations, None)
+
+    def execute_logged(
+        self, evaluations: Sequence[Evaluation], log: SubmissionLog
+    ) -> Sequence[Outcome | Exception]:
+        """As ``execute``, telling the log of each job before it is sent, and once it was taken.
+
+        Raises:
+            ProviderError: What became of a job is not known; ``reattach`` finds that out.
+        """
+        return self._execute(evaluations, None if self._client.is_local else log)
+
+    def reattach(self, submission: Any) -> Sequence[Outcome | Exception] | None:
+        """The results of a job of an earlier process; waits for it.
+
+        Args:
+            submission: With the ``tag``, ``job_id`` and ``payload`` that were written down.
+
+        Returns:
+            An outcome, or error, for each of its evaluations, in order; None if the provider has
+            no such job.
+
+        Raises:
+            ProviderError: It is not known what became of it.
+        """
+        reading = JobReading.from_text(submission.payload)
+        if submission.job_id is None:
+            job = self._client.find(submission.tag)
+        else:
+            try:
+                job = self._client.job(submission.job_id)
+            except ProviderError as error:
+                if error.status != 404 and "not found" not in str(error).lower():
+                    raise
+                job = None
+        if job is None:
+            return None
+        planned = PlannedJob("estimate", 1, Load())
+        run = Run(planned, (), reading, (), lambda: False, tag=submission.tag, job=job)
+        run.sent_at = self._clock.now()
+        self._courier.runs.append(run)
+        try:
+            values = reading.values(self._courier.fetch(run))
+        except (ProviderJobError, BudgetError) as error:
+            return [error] * len(reading.parts)
+        points = sum(map(len, values))
+        return [
+            self._outcome(part, of_part, run, points, reading.calibration_id)
+            if len(of_part) == part.points
+            else ProviderJobError(
+                f"job {run.job_id} holds a part of the evaluation only", job_id=run.job_id
+            )
+            for part, of_part in zip(reading.parts, values, strict=True)
+        ]
+
+    def cancel(self, evaluations: Sequence[Evaluation]) -> None:
+        """Nobody waits for these any more: jobs that hold nothing else are cancelled there."""
+        with self._lock:
+            self._unwanted.update(map(id, evaluations))
+        self._courier.wake()
+
+    def release(self) -> None:
+        """Close the provider session, if one is open; a later job opens another."""
+        self._sessions.close(drop_jobs=bool(self._courier.runs))
+        for _ in range(10):  # what was not known when the jobs ended may be by now
+            if not self._accounts.settle_late(at_once=True):
+                break
+
+    def close(self) -> None:
+        """Cancel what runs, close the provider session, and run nothing more."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        self._client.stop()
+        self._courier.wake()
+        self._sessions.close(drop_jobs=bool(self._courier.runs))
+
+    # What a user may want to know.
+
+    @property
+    def mode(self) -> str:
+        """What is used now: "session", "batch" or "job"."""
+        return self._sessions.mode
+
+    @property
+    def plan(self) -> str | None:
+        """The plan of the account's instance, where it was looked at to choose a mode."""
+        return self._plan
+
+    @property
+    def events(self) -> tuple[ProviderEvent, ...]:
+        """What happened at the provider: sessions opened, ended and closed, outages, changes."""
+        return self._sessions.events
+
+    def calibration_age_seconds(self) -> float | None:
+        """Seconds since the calibration in force was taken; None where that is not known."""
+        return self.calibration().age_seconds()
+
+    def refresh_calibration(self) -> Calibration:
+        """Ask the service for the latest calibration now, and return it."""
+        self._calibrations.refresh()
+        return self.calibration()
+
+    def spending(self) -> Spending:
+        """What was spent so far: expected before, measured after."""
+        self._accounts.note_sessions(self._sessions.seconds())
+        return self._accounts.spending()
+
+    def status(self) -> RuntimeStatus:
+        """The device, the provider session, and the jobs on their way; asks the service."""
+        device = self._client.device_status()
+        jobs = []
+        for run in list(self._courier.runs):
+            measured = self._client.measured(run.job)
+            jobs.append(
+                PendingJob(
+                    id=str(run.job_id),
+                    tag=run.tag,
+                    state=self._client.status(run.job),
+                    queue_position=measured.queue_position,
+                    expected_start=measured.expected_start,
+                    qpu_seconds=measured.qpu_seconds,
+                    points=len(run.planned.members),
+                )
+            )
+        return RuntimeStatus(
+            backend=self.name,
+            is_operational=device.is_operational,
+            message=device.message,
+            pending_jobs=device.pending_jobs,
+            mode=self.mode,
+            session=self._sessions.state,
+            session_seconds=self._sessions.seconds(),
+            jobs=tuple(jobs),
+        )
+
+    def cost(
+        self,
+        circuit: Any,
+        observables: Any = None,
+        *,
+        shots: int = _TYPICAL_SHOTS,
+        points: int = 1,
+        dry_run: bool = False,
+    ) -> CostEstimate:
+        """What a round of evaluations would take; nothing is run.
+
+        Args:
+            circuit: What to evaluate.
+            observables: One or several to estimate; None to sample what the circuit measures.
+            shots: Shots of each measurement setting.
+            points: How many sets of parameter values, in one round.
+            dry_run: Ask the service instead of the formula: a job is sent to the device's mock,
+                where there is one. Costs requests, and no QPU time.
+
+        Raises:
+            CircuitError: This device cannot run it.
+            ResourceLimitError: A single point passes the provider's limits.
+            ProviderError: The service gives no dry run.
+        """
+        if observables is None:
+            experiment = Experiment.sample(circuit)
+        else:
+            several = observables if isinstance(observables, list | tuple) else [observables]
+            experiment = Experiment.estimate(circuit, several)
+        angles = np.zeros((points, experiment.num_slots))
+        evaluation = Evaluation(experiment, angles, shots, tuple(range(points)))
+        jobs = self._planned([evaluation])
+        seconds = sum(run.planned.load.seconds for run in jobs)
+        source = "formula"
+        if dry_run:
+            seconds, source = sum(map(self._dry_run, jobs)), "dry run"
+        price = self._accounts.spending().budget.price_per_second
+        money = None if price is None else price * seconds
+        return CostEstimate(len(jobs), seconds, source, money)
+
+    def __repr__(self) -> str:
+        where = "local testing mode" if self._client.is_local else f"mode {self.mode!r}"
+        return f"<RuntimeBackend {self.name!r}: {self.num_qubits} qubits, {where}>"
+
+    # Running.
+
+    def _execute(
+        self, evaluations: Sequence[Evaluation], log: SubmissionLog | None
+    ) -> list[Outcome | Exception]:
+        round_ = _Round(evaluations)
+        try:
+            in_force = self._calibrations.present
+            waiting = deque(self._runs_of(round_, in_force))
+            sent: deque[Run] = deque()
+            most = _LOCAL_PENDING_JOBS if self._client.is_local else self._limits.pending_jobs
+            while waiting or sent:
+                if waiting and len(sent) < most and round_.stopped is None:
+                    self._send(waiting.popleft(), round_, sent, log)
+                elif sent:
+                    self._fetch(sent.popleft(), round_, log)
+                else:  # nothing more is sent after a refusal
+                    round_.fail(waiting.popleft().evaluations, round_.stopped)
+            if log is not None and round_.in_doubt is not None:
+                raise round_.in_doubt
+            return [
+                round_.outcome(index, self, in_force.calibration.id)
+                for index in range(len(evaluations))
+            ]
+        finally:
+            with self._lock:
+                self._unwanted.difference_update(map(id, evaluations))
+
+    def _send(self, run: Run, round_: _Round, sent: deque[Run], log: SubmissionLog | None) -> None:
+        if round_.is_failed(run.evaluations):
+            return
+        if run.is_unwanted():
+            round_.fail(run.evaluations, CancelledError("cancelled before it was sent"))
+            return
+        try:
+            if self._is_closed:
+                raise ClosedError(f"the backend {self.name} is closed")
+            self._courier.send(run, log)
+        except Exception as error:
+            round_.fail(run.evaluations, error)
+            if isinstance(error, ProviderError | BudgetError | ClosedError):
+                round_.stopped = error
+        else:
+            sent.append(run)
+
+    def _fetch(self, run: Run, round_: _Round, log: SubmissionLog | None) -> None:
+        try:
+            round_.take(run, run.reading.values(self._courier.fetch(run, log)))
+        except (Exception, CancelledError) as error:
+            round_.fail(run.evaluations, error)
+
+    def _runs_of(self, round_: _Round, in_force: InForce) -> list[Run]:
+        """The jobs of a round, in order."""
+        requests: list[Request] = []
+        places: list[int] = []
+        forms: dict[int, Form] = {}
+        for index, evaluation in enumerate(round_.evaluations):
+            try:
+                forms[index] = self._checked_form(evaluation, in_force)
+            except Exception as error:
+                round_.fail([index], error)
+                continue
+            requests.append(self._request(evaluation, forms[index]))
+            places.append(index)
+        limits = self._limits
+        if self._is_seeded and self._client.is_local:
+            # The client takes one seed for a job, and a point has one of its own.
+            limits = Limits(**{**_fields(limits), "points": 1})
+        learning = self._options.learns_readout and not self._client.is_local
+        shots = max((request.shots for request in requests), default=0) if learning else 0
+        overhead = Load(shots, 0, self._cost.job_seconds + self._cost.seconds(shots, 0.0))
+        jobs, refused = packed(requests, limits, per_job=overhead)
+        for place, reason in refused.items():
+            round_.fail([places[place]], ResourceLimitError(reason))
+        return [self._run(job, places, round_, forms, in_force) for job in jobs]
+
+    def _run(
+        self,
+        job: PlannedJob,
+        places: Sequence[int],
+        round_: _Round,
+        forms: dict[int, Form],
+        in_force: InForce,
+    ) -> Run:
+        for pub in job.pubs:
+            pub.members = [(places[index], point) for index, point in pub.members]
+        reading, indices = JobReading.of(job, round_.parts, in_force.calibration.id)
+        evaluations = round_.evaluations
+        pubs = []
+        for pub in job.pubs:
+            first = pub.members[0][0]
+            angles = np.array([evaluations[index].angles[point] for index, point in pub.members])
+            form = forms[first]
+            shape = (len(pub.members), evaluations[first].experiment.num_slots)
+            experiment = evaluations[first].experiment
+            pubs.append(form.pub(experiment, angles.reshape(shape), pub.wanted))
+        members = [id(evaluations[index]) for index in indices]
+        run = Run(job, pubs, reading, indices, lambda: all(m in self._unwanted for m in members))
+        if self._is_seeded:
+            seeds = [
+                [evaluations[index].seeds[point] for index, point in pub.members]
+                for pub in job.pubs
+            ]
+            if self._client.is_local:
+                run.seed = seeds[0][0]
+            else:
+                run.experimental = {"seed_simulator": seeds}
+        local = forms[job.pubs[0].members[0][0]].local
+        run.device = None if local is None else local.device
+        return run
+
+    def _request(self, evaluation: Evaluation, form: Form) -> Request:
+        points = len(evaluation.seeds)
+        shots = evaluation.shots or 0
+        factor = self._options.noise_factors if form.kind == "estimate" else 1
+        wanted = evaluation.wanted or (None,) * points
+        loads = {}
+        for asked in set(wanted):
+            executions = form.settings(asked) * shots * factor
+            seconds = self._cost.seconds(executions, form.circuit_seconds)
+            loads[asked] = Load(executions, form.point_bytes(), seconds)
+        kept = [(asked, loads[asked]) for asked in wanted]
+        return Request(
+            experiment=evaluation.experiment.fingerprint,
+            kind=form.kind,
+            shots=shots,
+            wanted=tuple(asked for asked, _ in kept),
+            per_point=tuple(load for _, load in kept),
+            per_pub=Load(payload_bytes=form.payload_bytes),
+            is_alone=form.is_alone,
+        )
+
+    def _checked_form(self, evaluation: Evaluation, in_force: InForce) -> Form:
+        if evaluation.shots is None:
+            what = "samples" if evaluation.experiment.is_sample else "expectation values"
+            raise ShotsError(
+                f"{self.name} takes {what} from shots, and exact ones were asked for: give a "
+                "number of shots, as in session.objective(circuit, observable, shots=4096)"
+            )
+        return self._form(evaluation.experiment, in_force)[0]
+
+    def _form(self, experiment: Experiment, in_force: InForce) -> tuple[Form, bool]:
+        key = _FormKey(experiment.fingerprint, self.name, in_force.calibration.id, self._settings)
+
+        def build() -> Form:
+            form = Form.of(
+                experiment, in_force.device, in_force.compiler, is_local=self._client.is_local
+            )
+            if self._client.is_local:
+                form.seconds = _FIRST_LOCAL_SECONDS
+            else:
+                executions = form.settings(None) * _TYPICAL_SHOTS
+                form.seconds = self._cost.seconds(executions, form.circuit_seconds)
+            return form
+
+        return self.cache.get_or_build(key, build, lambda form: form.nbytes)
+
+    def _outcome(
+        self, part: Part, values: dict[int, Any], run: Run, points: int, calibration_id: str
+    ) -> Outcome:
+        seconds = run.qpu_seconds * len(values) / max(1, points)
+        return Outcome(
+            assembled(part, values), Usage(qpu_seconds=seconds), calibration_id, run.waited_seconds
+        )
+
+    def _calibration_changed(self, before: Calibration, after: Calibration) -> None:
+        self.cache.drop(
+            lambda key: (
+                isinstance(key, _FormKey)
+                and key.backend == self.name
+                and key.calibration_id == before.id
+            )
+        )
+        taken = "" if after.taken_at is None else f", taken at {after.taken_at.isoformat()}"
+        self._sessions.note("calibration", f"calibration {after.id} is in force{taken}")
+
+    def _planned(self, evaluations: Sequence[Evaluation]) -> list[Run]:
+        round_ = _Round(evaluations)
+        runs = self._runs_of(round_, self._calibrations.present)
+        for error in round_.errors.values():
+            raise error
+        return runs
+
+    def _dry_run(self, run: Run) -> float:
+        from efaas.backends.runtime.client import Order
+
+        if self._client.is_local:
+            raise InputError(
+                f"{self.name} is simulated here, so there is no service to ask for a dry run"
+            )
+        order = Order(run.planned.kind, run.pubs, run.planned.shots, "efaas-dry-run")
+        job = self._client.submit(order, self._client.device, dry_run=True)
+        expected = self._client.expected_usage(job)
+        if expected is None:
+            raise ProviderError("the service gave no estimate for a dry run", job_id=job.job_id())
+        return expected
+
+
+class _Round:
+    """What has become of the evaluations of a round so far."""
+
+    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
+        self.evaluations = evaluations
+        self.parts = [_part(evaluation) for evaluation in evaluations]
+        self.errors: dict[int, Exception] = {}
+        self.stopped: Exception | None = None
+        self.in_doubt: Exception | None = None
+        self._values: dict[int, dict[int, Any]] = {}
+        self._seconds: dict[int, float] = {}
+        self._waited: dict[int, float] = {}
+
+    def fail(self, indices: Sequence[int], error: BaseException | None) -> None:
+        """Nothing comes of these."""
+        found = error if isinstance(error, Exception) else RuntimeError(str(error))
+        if not is_final(found):
+            self.in_doubt = found
+        for index in indices:
+            self.errors.setdefault(index, found)
+
+    def is_failed(self, indices: Sequence[int]) -> bool:
+        """Whether nothing comes of any of these."""
+        return all(index in self.errors for index in indices)
+
+    def take(self, run: Run, values: Sequence[dict[int, Any]]) -> None:
+        """A job has brought these."""
+        points = max(1, sum(map(len, values)))
+        for index, found in zip(run.evaluations, values, strict=True):
+            self._values.setdefault(index, {}).update(found)
+            share = run.qpu_seconds * len(found) / points
+            self._seconds[index] = self._seconds.get(index, 0.0) + share
+            waited = self._waited.get(index)
+            own = run.waited_seconds
+            self._waited[index] = own if waited is None else min(waited, own)
+
+    def outcome(
+        self, index: int, backend: RuntimeBackend, calibration_id: str
+    ) -> Outcome | Exception:
+        """What is to be answered."""
+        if index in self.errors:
+            return self.errors[index]
+        value = assembled(self.parts[index], self._values.get(index, {}))
+        usage = Usage(qpu_seconds=self._seconds.get(index, 0.0))
+        return Outcome(value, usage, calibration_id, self._waited.get(index, 0.0))
+
+
+def _part(evaluation: Evaluation) -> Part:
+    experiment = evaluation.experiment
+    registers: tuple[tuple[str, int], ...] = ()
+    if experiment.is_sample:
+        registers = tuple((r.name, r.size) for r in experiment.circuit.cregs)
+    return Part(len(evaluation.seeds), len(experiment.observables), registers)
+
+
+def _fields(limits: Limits) -> dict[str, Any]:
+    return {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
+
+
+def _repetition_seconds(device: Any) -> float | None:
+    try:
+        value = device.default_rep_delay
+    except AttributeError:
+        return None
+    return float(value) if isinstance(value, int | float) and value > 0 else None
