@@ -20,12 +20,15 @@ if TYPE_CHECKING:
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
     from efaas.policies.fair_settings import FairSettings
+    from efaas.policies.budget import Budget
+    from efaas.policies.fair_queue import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
     from efaas.policies.sentinel import Sentinel
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
+    "Budget",
     "EFScheduler",
     "EFSession",
     "EfaasError",
@@ -50,6 +53,7 @@ __version__ = "0.1.0"
 
 # Where each name lives. It is imported when it is first used, so that `import efaas` stays quick.
 _HOMES = {
+    "Budget": "efaas.policies.budget",
     "EFScheduler": "efaas.session",
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
     from efaas.model.calibration import Calibration
     from efaas.model.job import Usage
     from efaas.model.profile import CircuitProfile
+    from efaas.policies.budget import Spending
 
-__all__ = ["Backend", "Estimates", "Evaluation", "Outcome", "Samples"]
+__all__ = ["Backend", "Estimates", "Evaluation", "Outcome", "Remote", "Samples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,4 +167,27 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; it may be called twice."""
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a backend has beside the methods of ``Backend`` if its jobs run elsewhere.
+
+    Attributes:
+        slots: Rounds that are sent there at a time.
+    """
+
+    slots: int
+
+    def cancel(self, evaluations: Sequence[Evaluation]) -> None:
+        """Nobody waits any more for these, which are being executed; returns at once."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what is kept, or billed, between jobs; they may come again later."""
+        ...
+
+    def spending(self) -> Spending:
+        """What was spent there so far."""
         ...

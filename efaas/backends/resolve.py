@@ -6,6 +6,7 @@ from typing import Any
 
 from efaas.backends.aer import AerBackend
 from efaas.backends.protocol import Backend
+from efaas.backends.specs import is_real
 
 __all__ = ["resolve_backend"]
 
@@ -14,8 +15,8 @@ def resolve_backend(spec: Any) -> Backend:
     """The backend that a specification means; a ``Backend`` is returned as it is.
 
     Args:
-        spec: A fake device's name, "aer", an ``AerSimulator``, a ``BackendV2`` with a target, or
-            anything that is a ``Backend`` already.
+        spec: A fake device's name, "aer", an ``AerSimulator``, a ``BackendV2`` with a target, a
+            backend object of ``QiskitRuntimeService``, or anything that is a ``Backend`` already.
 
     Raises:
         UnknownBackendError: There is no backend of that name.
@@ -27,4 +28,8 @@ def resolve_backend(spec: Any) -> Backend:
     """
     if not isinstance(spec, (str, type)) and isinstance(spec, Backend):
         return spec
+    if is_real(spec):
+        from efaas.backends.runtime import RuntimeBackend
+
+        return RuntimeBackend(spec)
     return AerBackend(spec)

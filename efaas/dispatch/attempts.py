@@ -75,6 +75,10 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
+        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        ticket.calibration_id = outcome.calibration_id
+        if ticket.first_shot_at is not None:
+            ticket.first_shot_at += outcome.waited_seconds
         return Values(values)
     except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error

@@ -33,6 +33,7 @@ class Ticket:
         where: The backend of the last attempt.
         usage: The service of all attempts that gave results.
         spent: The service of the last attempt.
+        can_be_stopped: Whether the attempt that runs can be.
     """
 
     __slots__ = (
@@ -40,6 +41,7 @@ class Ticket:
         "_pieces",
         "_span",
         "calibration_id",
+        "can_be_stopped",
         "convert",
         "dispatched_at",
         "error",
@@ -80,6 +82,7 @@ class Ticket:
         self.first_shot_at: float | None = None
         self.finished_at: float | None = None
         self.where: str | None = None
+        self.can_be_stopped = False
         self.calibration_id: str | None = None
         self.usage = self.spent = _NO_USAGE
         self._pieces: tuple[Outcome, ...] = ()  # of the points before the span

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from efaas.model.job import CPU, Job, JobState, Usage
 from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
+
+if TYPE_CHECKING:
+    from efaas.policies.budget import Spending
 
 __all__ = ["FinishedJob", "Recorder"]
 
@@ -46,6 +50,13 @@ class Recorder:
 
     def report(
         self, session_id: int, *, seconds: float, hits: int, misses: int, checks: CheckTotals
+        self,
+        session_id: int,
+        *,
+        seconds: float,
+        hits: int,
+        misses: int,
+        spending: Mapping[str, Spending] | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -55,6 +66,7 @@ class Recorder:
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
             checks: What looking after the devices took.
+            spending: What was spent at providers, by backend.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -65,6 +77,7 @@ class Recorder:
             hits=hits,
             misses=misses,
             checks=checks,
+            spending=spending or {},
         )
 
     def forget(self, session_id: int) -> None:

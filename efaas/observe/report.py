@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from efaas.policies.budget import Spending
 
 __all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
 
@@ -73,6 +77,8 @@ class SessionReport:
         hits: Guesses of ``speculate`` that came true.
         misses: Values of ``speculate`` for which no guess came true.
         checks: What looking after the devices took.
+        spending: What was spent at providers, by backend: expected before, measured after; by all
+            sessions on them.
     """
 
     seconds: float
@@ -81,6 +87,7 @@ class SessionReport:
     hits: int = 0
     misses: int = 0
     checks: CheckTotals = CheckTotals()
+    spending: Mapping[str, Spending] = field(default_factory=dict)
 
     def __str__(self) -> str:
         rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]
@@ -112,4 +119,5 @@ class SessionReport:
                 f"checks: {checks.evaluations} evaluations, {checks.shots:,} shots, "
                 f"{checks.busy_seconds:.3f} QPU s; {checks.tests} tests, {checks.alarms} alarms"
             )
+        lines += [f"{name} was sent {spent}" for name, spent in self.spending.items()]
         return "\n".join(lines)

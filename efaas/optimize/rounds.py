@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from efaas.errors import InputError
+from efaas.errors import BudgetError, InputError, JobFailedError, ProviderSessionError
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
+from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Stopped
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
 from efaas.policies.tolerance import is_as_good
@@ -139,6 +140,7 @@ class RoundedObjective:
         future = self._committed(ask)
         answer = future.result()
         self._tally.came_from(getattr(future, "origin", None))
+        answer = _value(self._committed(ask))
         self._tally.used(self._source.evaluations_of(ask))
         return answer
 
@@ -176,7 +178,7 @@ class RoundedObjective:
                 if near is not None:
                     return near
                 future = self._committed(ask)
-        answer = future.result()
+        answer = _value(future)
         with self._lock:
             self._tally.came_from(getattr(future, "origin", None))
             self._consumed(ask, answer)
@@ -385,9 +387,23 @@ class RoundedObjective:
         assert future is not None
         corrected = float(future.result()) + substitution.difference
         self._tally.came_from(getattr(future, "origin", None))
+        corrected = float(_value(future)) + difference
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected
+
+
+def _value(future: Future[Any]) -> Any:
+    """A future's value; leaves the optimizer where going on is not allowed."""
+    try:
+        return future.result()
+    except JobFailedError as failed:
+        match failed.__cause__:
+            case BudgetError() as error:
+                raise Stopped(str(error), BUDGET_REACHED) from error
+            case ProviderSessionError() as error:
+                raise Stopped(str(error), PROVIDER_SESSION_ENDED) from error
+        raise
 
 
 def _place(candidate: Candidate, ask: Ask, pending: Step) -> int:
