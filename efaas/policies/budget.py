@@ -171,23 +171,19 @@ class Treasury:
         budget = self.budget
         if budget.jobs is not None and self._jobs + 1 > budget.jobs:
             raise _refusal("jobs", budget.jobs, self._jobs, 1)
-        free = math.inf
-        for limit, allowed, spent, seconds in self._bounds():
-            left = (allowed - spent) / seconds if seconds else math.inf
-            if expected_seconds > left or left <= 0:
-                raise _refusal(limit, allowed, spent, expected_seconds * seconds)
-            if limit == "qpu_seconds" or not self._bills_sessions:
-                free = min(free, left)
+        wished = max(_HEADROOM * expected_seconds, expected_seconds + _LEAST_HEADROOM_SECONDS)
         reserved, cap = expected_seconds, None
-        if free < math.inf:
-            wished = max(_HEADROOM * expected_seconds, expected_seconds + _LEAST_HEADROOM_SECONDS)
-            cap = math.floor(min(free, wished))
-            if cap < max(1.0, expected_seconds):
-                limit, allowed, spent, seconds = next(
-                    bound for bound in self._bounds() if bound[0] != "session_seconds"
-                )
-                raise _refusal(limit, allowed, spent, max(1.0, expected_seconds) * seconds)
-            reserved = float(cap)
+        for limit, allowed, spent, seconds in self._bounds():
+            left = (allowed - spent) / seconds
+            is_of_qpu = limit == "qpu_seconds" or (limit == "money" and not self._bills_sessions)
+            least = max(1.0, expected_seconds) if is_of_qpu else expected_seconds
+            # A provider takes caps in whole seconds.
+            most = math.floor(min(left, wished)) if is_of_qpu else left
+            if most < least or left <= 0:
+                raise _refusal(limit, allowed, spent, least * seconds)
+            if is_of_qpu:
+                cap = int(most) if cap is None else min(cap, int(most))
+                reserved = float(cap)
         self._jobs += 1
         self._expected += expected_seconds
         grant = Grant(self._jobs, expected_seconds, reserved, cap)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,16 +18,17 @@ from efaas.backends.runtime.calibrations import TrackedCalibration
 from efaas.backends.runtime.client import RuntimeClient
 from efaas.backends.runtime.connect import TimeLimits, connected
 from efaas.backends.runtime.cost import CostEstimate, CostModel
-from efaas.backends.runtime.courier import Courier, Run, is_final
+from efaas.backends.runtime.courier import Courier, Run
 from efaas.backends.runtime.faults import Redactor
-from efaas.backends.runtime.forms import Form
 from efaas.backends.runtime.modes import checked_mode, default_mode
-from efaas.backends.runtime.packing import Limits, Load, PlannedJob, Request, packed
+from efaas.backends.runtime.packing import Limits, Load, PlannedJob
 from efaas.backends.runtime.pause import pause_on
+from efaas.backends.runtime.planning import FormKey, Planner
 from efaas.backends.runtime.primitives import checked_options
 from efaas.backends.runtime.provider_session import ProviderSessions
 from efaas.backends.runtime.reading import JobReading, Part, assembled
 from efaas.backends.runtime.retry import RetryPolicy
+from efaas.backends.runtime.round import Round
 from efaas.backends.runtime.status import PendingJob, RuntimeStatus
 from efaas.backends.warm_cache import WarmCache
 from efaas.clock import SystemClock
@@ -37,15 +38,12 @@ from efaas.errors import (
     InputError,
     ProviderError,
     ProviderJobError,
-    ResourceLimitError,
-    ShotsError,
 )
 from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
 from efaas.policies.budget import NO_BUDGET, Budget
 
 if TYPE_CHECKING:
-    from efaas.backends.runtime.calibrations import InForce
     from efaas.backends.runtime.courier import SubmissionLog
     from efaas.backends.runtime.provider_session import OnExpiry, ProviderEvent
     from efaas.clock import Clock
@@ -55,18 +53,7 @@ if TYPE_CHECKING:
 __all__ = ["RuntimeBackend"]
 
 _TYPICAL_SHOTS = 4096
-_FIRST_LOCAL_SECONDS = 0.2
-_LEARNING_WEIGHT = 0.2
 _LOCAL_PENDING_JOBS = 1
-
-
-class _FormKey(NamedTuple):
-    """What identifies a compiled form in the warm cache."""
-
-    fingerprint: str
-    backend: str
-    calibration_id: str
-    settings: Hashable
 
 
 class RuntimeBackend:
@@ -200,8 +187,6 @@ class RuntimeBackend:
         self.name = name or self._client.name
         self.cache = WarmCache() if cache is None else cache
         self.slots = 1 if found.is_local else rounds_ahead
-        self._is_seeded = found.is_local if seeded is None else seeded
-        self._settings = (optimization_level, seed_transpiler, use_fractional_gates)
         self._calibrations = TrackedCalibration(
             self._client,
             self.name,
@@ -214,7 +199,19 @@ class RuntimeBackend:
             changed=self._calibration_changed,
         )
         self.num_qubits = self._calibrations.present.device.num_qubits
-        self._cost = CostModel(_repetition_seconds(found.device))
+        self._cost = CostModel.of(found.device)
+        self._unwanted: set[int] = set()
+        self._planner = Planner(
+            self.name,
+            cache=self.cache,
+            options=self._options,
+            limits=self._limits,
+            cost=self._cost,
+            settings=(optimization_level, seed_transpiler, use_fractional_gates),
+            is_local=found.is_local,
+            is_seeded=found.is_local if seeded is None else seeded,
+            is_unwanted=self._unwanted.__contains__,
+        )
         self._plan = self._client.plan() if mode is None else None
         chosen = mode or default_mode(self._plan, is_local=found.is_local)
         if found.is_local:
@@ -246,7 +243,6 @@ class RuntimeBackend:
             pause=pause,
         )
         self._lock = threading.Lock()
-        self._unwanted: set[int] = set()
         self._is_closed = False
 
     # What a scheduler asks of every backend.
@@ -262,7 +258,7 @@ class RuntimeBackend:
             CircuitError: This device can never run it.
         """
         in_force = self._calibrations.present
-        form, is_warm = self._form(experiment, in_force)
+        form, is_warm = self._planner.form(experiment, in_force)
         age = in_force.calibration.age_seconds(datetime.now(UTC))
         return CircuitProfile(
             backend=self.name,
@@ -466,10 +462,10 @@ class RuntimeBackend:
     def _execute(
         self, evaluations: Sequence[Evaluation], log: SubmissionLog | None
     ) -> list[Outcome | Exception]:
-        round_ = _Round(evaluations)
+        round_ = Round(evaluations)
         try:
             in_force = self._calibrations.present
-            waiting = deque(self._runs_of(round_, in_force))
+            waiting = deque(self._planner.runs_of(round_, in_force))
             sent: deque[Run] = deque()
             most = _LOCAL_PENDING_JOBS if self._client.is_local else self._limits.pending_jobs
             while waiting or sent:
@@ -482,14 +478,13 @@ class RuntimeBackend:
             if log is not None and round_.in_doubt is not None:
                 raise round_.in_doubt
             return [
-                round_.outcome(index, self, in_force.calibration.id)
-                for index in range(len(evaluations))
+                round_.outcome(index, in_force.calibration.id) for index in range(len(evaluations))
             ]
         finally:
             with self._lock:
                 self._unwanted.difference_update(map(id, evaluations))
 
-    def _send(self, run: Run, round_: _Round, sent: deque[Run], log: SubmissionLog | None) -> None:
+    def _send(self, run: Run, round_: Round, sent: deque[Run], log: SubmissionLog | None) -> None:
         if round_.is_failed(run.evaluations):
             return
         if run.is_unwanted():
@@ -506,117 +501,11 @@ class RuntimeBackend:
         else:
             sent.append(run)
 
-    def _fetch(self, run: Run, round_: _Round, log: SubmissionLog | None) -> None:
+    def _fetch(self, run: Run, round_: Round, log: SubmissionLog | None) -> None:
         try:
             round_.take(run, run.reading.values(self._courier.fetch(run, log)))
         except (Exception, CancelledError) as error:
             round_.fail(run.evaluations, error)
-
-    def _runs_of(self, round_: _Round, in_force: InForce) -> list[Run]:
-        """The jobs of a round, in order."""
-        requests: list[Request] = []
-        places: list[int] = []
-        forms: dict[int, Form] = {}
-        for index, evaluation in enumerate(round_.evaluations):
-            try:
-                forms[index] = self._checked_form(evaluation, in_force)
-            except Exception as error:
-                round_.fail([index], error)
-                continue
-            requests.append(self._request(evaluation, forms[index]))
-            places.append(index)
-        limits = self._limits
-        if self._is_seeded and self._client.is_local:
-            # The client takes one seed for a job, and a point has one of its own.
-            limits = Limits(**{**_fields(limits), "points": 1})
-        learning = self._options.learns_readout and not self._client.is_local
-        shots = max((request.shots for request in requests), default=0) if learning else 0
-        overhead = Load(shots, 0, self._cost.job_seconds + self._cost.seconds(shots, 0.0))
-        jobs, refused = packed(requests, limits, per_job=overhead)
-        for place, reason in refused.items():
-            round_.fail([places[place]], ResourceLimitError(reason))
-        return [self._run(job, places, round_, forms, in_force) for job in jobs]
-
-    def _run(
-        self,
-        job: PlannedJob,
-        places: Sequence[int],
-        round_: _Round,
-        forms: dict[int, Form],
-        in_force: InForce,
-    ) -> Run:
-        for pub in job.pubs:
-            pub.members = [(places[index], point) for index, point in pub.members]
-        reading, indices = JobReading.of(job, round_.parts, in_force.calibration.id)
-        evaluations = round_.evaluations
-        pubs = []
-        for pub in job.pubs:
-            first = pub.members[0][0]
-            angles = np.array([evaluations[index].angles[point] for index, point in pub.members])
-            form = forms[first]
-            shape = (len(pub.members), evaluations[first].experiment.num_slots)
-            experiment = evaluations[first].experiment
-            pubs.append(form.pub(experiment, angles.reshape(shape), pub.wanted))
-        members = [id(evaluations[index]) for index in indices]
-        run = Run(job, pubs, reading, indices, lambda: all(m in self._unwanted for m in members))
-        if self._is_seeded:
-            seeds = [
-                [evaluations[index].seeds[point] for index, point in pub.members]
-                for pub in job.pubs
-            ]
-            if self._client.is_local:
-                run.seed = seeds[0][0]
-            else:
-                run.experimental = {"seed_simulator": seeds}
-        local = forms[job.pubs[0].members[0][0]].local
-        run.device = None if local is None else local.device
-        return run
-
-    def _request(self, evaluation: Evaluation, form: Form) -> Request:
-        points = len(evaluation.seeds)
-        shots = evaluation.shots or 0
-        factor = self._options.noise_factors if form.kind == "estimate" else 1
-        wanted = evaluation.wanted or (None,) * points
-        loads = {}
-        for asked in set(wanted):
-            executions = form.settings(asked) * shots * factor
-            seconds = self._cost.seconds(executions, form.circuit_seconds)
-            loads[asked] = Load(executions, form.point_bytes(), seconds)
-        kept = [(asked, loads[asked]) for asked in wanted]
-        return Request(
-            experiment=evaluation.experiment.fingerprint,
-            kind=form.kind,
-            shots=shots,
-            wanted=tuple(asked for asked, _ in kept),
-            per_point=tuple(load for _, load in kept),
-            per_pub=Load(payload_bytes=form.payload_bytes),
-            is_alone=form.is_alone,
-        )
-
-    def _checked_form(self, evaluation: Evaluation, in_force: InForce) -> Form:
-        if evaluation.shots is None:
-            what = "samples" if evaluation.experiment.is_sample else "expectation values"
-            raise ShotsError(
-                f"{self.name} takes {what} from shots, and exact ones were asked for: give a "
-                "number of shots, as in session.objective(circuit, observable, shots=4096)"
-            )
-        return self._form(evaluation.experiment, in_force)[0]
-
-    def _form(self, experiment: Experiment, in_force: InForce) -> tuple[Form, bool]:
-        key = _FormKey(experiment.fingerprint, self.name, in_force.calibration.id, self._settings)
-
-        def build() -> Form:
-            form = Form.of(
-                experiment, in_force.device, in_force.compiler, is_local=self._client.is_local
-            )
-            if self._client.is_local:
-                form.seconds = _FIRST_LOCAL_SECONDS
-            else:
-                executions = form.settings(None) * _TYPICAL_SHOTS
-                form.seconds = self._cost.seconds(executions, form.circuit_seconds)
-            return form
-
-        return self.cache.get_or_build(key, build, lambda form: form.nbytes)
 
     def _outcome(
         self, part: Part, values: dict[int, Any], run: Run, points: int, calibration_id: str
@@ -629,7 +518,7 @@ class RuntimeBackend:
     def _calibration_changed(self, before: Calibration, after: Calibration) -> None:
         self.cache.drop(
             lambda key: (
-                isinstance(key, _FormKey)
+                isinstance(key, FormKey)
                 and key.backend == self.name
                 and key.calibration_id == before.id
             )
@@ -638,8 +527,8 @@ class RuntimeBackend:
         self._sessions.note("calibration", f"calibration {after.id} is in force{taken}")
 
     def _planned(self, evaluations: Sequence[Evaluation]) -> list[Run]:
-        round_ = _Round(evaluations)
-        runs = self._runs_of(round_, self._calibrations.present)
+        round_ = Round(evaluations)
+        runs = self._planner.runs_of(round_, self._calibrations.present)
         for error in round_.errors.values():
             raise error
         return runs
@@ -657,70 +546,3 @@ class RuntimeBackend:
         if expected is None:
             raise ProviderError("the service gave no estimate for a dry run", job_id=job.job_id())
         return expected
-
-
-class _Round:
-    """What has become of the evaluations of a round so far."""
-
-    def __init__(self, evaluations: Sequence[Evaluation]) -> None:
-        self.evaluations = evaluations
-        self.parts = [_part(evaluation) for evaluation in evaluations]
-        self.errors: dict[int, Exception] = {}
-        self.stopped: Exception | None = None
-        self.in_doubt: Exception | None = None
-        self._values: dict[int, dict[int, Any]] = {}
-        self._seconds: dict[int, float] = {}
-        self._waited: dict[int, float] = {}
-
-    def fail(self, indices: Sequence[int], error: BaseException | None) -> None:
-        """Nothing comes of these."""
-        found = error if isinstance(error, Exception) else RuntimeError(str(error))
-        if not is_final(found):
-            self.in_doubt = found
-        for index in indices:
-            self.errors.setdefault(index, found)
-
-    def is_failed(self, indices: Sequence[int]) -> bool:
-        """Whether nothing comes of any of these."""
-        return all(index in self.errors for index in indices)
-
-    def take(self, run: Run, values: Sequence[dict[int, Any]]) -> None:
-        """A job has brought these."""
-        points = max(1, sum(map(len, values)))
-        for index, found in zip(run.evaluations, values, strict=True):
-            self._values.setdefault(index, {}).update(found)
-            share = run.qpu_seconds * len(found) / points
-            self._seconds[index] = self._seconds.get(index, 0.0) + share
-            waited = self._waited.get(index)
-            own = run.waited_seconds
-            self._waited[index] = own if waited is None else min(waited, own)
-
-    def outcome(
-        self, index: int, backend: RuntimeBackend, calibration_id: str
-    ) -> Outcome | Exception:
-        """What is to be answered."""
-        if index in self.errors:
-            return self.errors[index]
-        value = assembled(self.parts[index], self._values.get(index, {}))
-        usage = Usage(qpu_seconds=self._seconds.get(index, 0.0))
-        return Outcome(value, usage, calibration_id, self._waited.get(index, 0.0))
-
-
-def _part(evaluation: Evaluation) -> Part:
-    experiment = evaluation.experiment
-    registers: tuple[tuple[str, int], ...] = ()
-    if experiment.is_sample:
-        registers = tuple((r.name, r.size) for r in experiment.circuit.cregs)
-    return Part(len(evaluation.seeds), len(experiment.observables), registers)
-
-
-def _fields(limits: Limits) -> dict[str, Any]:
-    return {name: getattr(limits, name) for name in Limits.__dataclass_fields__}
-
-
-def _repetition_seconds(device: Any) -> float | None:
-    try:
-        value = device.default_rep_delay
-    except AttributeError:
-        return None
-    return float(value) if isinstance(value, int | float) and value > 0 else None

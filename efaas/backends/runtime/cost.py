@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from typing import Any
 
 __all__ = ["CostEstimate", "CostModel"]
 
@@ -49,6 +50,15 @@ class CostModel:
         self._correction = 1.0
         self._measured = 0
         self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, device: Any) -> CostModel:
+        """With the delay that a device has by default, where it says so."""
+        try:
+            delay = device.default_rep_delay
+        except AttributeError:
+            delay = None
+        return cls(float(delay) if isinstance(delay, int | float) and delay > 0 else None)
 
     @property
     def job_seconds(self) -> float:

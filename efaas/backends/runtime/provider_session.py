@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -208,13 +209,18 @@ class ProviderSessions:
             self._cancel_timer()
             if self._held.session is None:
                 return
-            state = self._state
+            state, session = self._state, self._held.session
             failure = self._held.close(drop_jobs=drop_jobs)
             if failure is not None:
                 self.note("close failed", failure, level=logging.WARNING)
             elif state is not None:
                 self.note("closed", f"the {state.mode} {state.id} was closed")
-            self._seconds_before += self._lasted(state)
+            measured = None
+            if state is not None and state.first_job_at is not None and failure is None:
+                with suppress(ProviderError):  # what it is billed, in the provider's own words
+                    measured = self._client.session_details(session).get("usage_time")
+            lasted = self._lasted(state) if measured is None else float(measured)
+            self._seconds_before += lasted
             self._state = None
 
     # Under the lock.
