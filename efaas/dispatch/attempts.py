@@ -75,7 +75,8 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
-        ticket.usage = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        usage = outcome.usage
+        ticket.usage = Usage(usage.qpu_seconds, usage.cpu_seconds, usage.fixed_seconds)
         ticket.calibration_id = outcome.calibration_id
         if ticket.first_shot_at is not None:
             ticket.first_shot_at += outcome.waited_seconds

@@ -214,14 +214,20 @@ class Treasury:
         """So long have provider sessions lasted by now, all together."""
         self._session_seconds = max(self._session_seconds, total)
 
-    def session_seconds_left(self) -> float | None:
-        """How long a new provider session may last, or None for as long as it likes."""
-        left = [
-            (allowed - spent) / seconds
-            for limit, allowed, spent, seconds in self._bounds()
-            if limit == "session_seconds" or (limit == "money" and self._bills_sessions)
-        ]
-        return max(0.0, min(left)) if left else None
+    def seconds_for_a_session(self) -> float | None:
+        """How long a new provider session may last, or None for as long as it likes.
+
+        Raises:
+            BudgetError: Less than a second is left.
+        """
+        shortest = None
+        for limit, allowed, spent, seconds in self._bounds():
+            if limit == "session_seconds" or (limit == "money" and self._bills_sessions):
+                left = (allowed - spent) / seconds
+                if left < 1:
+                    raise _refusal(limit, allowed, spent, seconds)
+                shortest = left if shortest is None else min(shortest, left)
+        return shortest
 
     def spending(self) -> Spending:
         """What was spent so far."""

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
-import efaas
 from efaas.backends import RuntimeBackend
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Evaluation
 from efaas.testing.runtime_service import RuntimeService
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    import efaas
 
 FAST = {"resilience_level": 0}
 
@@ -88,3 +91,12 @@ def kinds(backend: RuntimeBackend) -> list[str]:
 
 def endpoints(service: RuntimeService) -> list[str]:
     return [request.endpoint for request in service.requests]
+
+
+def until(holds: Callable[[], Any]) -> None:
+    """Wait for what another thread brings about."""
+    for _ in range(60_000):
+        if holds():
+            return
+        threading.Event().wait(0.001)
+    raise AssertionError("it did not come about within a minute")

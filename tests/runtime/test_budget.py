@@ -95,7 +95,7 @@ def test_a_job_that_was_never_sent_costs_nothing() -> None:
 def test_sessions_are_what_money_goes_for_where_they_are_billed() -> None:
     budget = Budget(money=100.0, price_per_second=2.0, session_seconds=80.0)
     treasury = Treasury(budget, bills_sessions=True)
-    assert treasury.session_seconds_left() == 50.0
+    assert treasury.seconds_for_a_session() == 50.0
     treasury.grant(10.0)
     treasury.note_session_seconds(45.0)
     assert treasury.spending().money == 90.0
@@ -103,6 +103,9 @@ def test_sessions_are_what_money_goes_for_where_they_are_billed() -> None:
         treasury.grant(10.0)
     assert refused.value.limit == "money"
     treasury.grant(4.0)
+    treasury.note_session_seconds(49.5)
+    with pytest.raises(BudgetError):
+        treasury.seconds_for_a_session()
 
 
 def test_without_a_budget_everything_is_allowed_and_counted() -> None:
@@ -111,7 +114,7 @@ def test_without_a_budget_everything_is_allowed_and_counted() -> None:
     assert grant.cap_seconds is None
     treasury.settle(grant, 2e6)
     assert treasury.spending().qpu_seconds == 2e6
-    assert treasury.session_seconds_left() is None
+    assert treasury.seconds_for_a_session() is None
 
 
 @pytest.mark.parametrize(

@@ -97,10 +97,18 @@ class Accounts:
         with self._lock:
             self._treasury.note_session_seconds(seconds)
 
-    def session_seconds_left(self) -> float | None:
-        """How long a new provider session may last, or None for as long as it likes."""
+    def seconds_for_a_session(self, so_far: float) -> float | None:
+        """How long a new provider session may last, or None for as long as it likes.
+
+        Args:
+            so_far: How long all before have lasted.
+
+        Raises:
+            BudgetError: The budget has nothing left for one.
+        """
         with self._lock:
-            return self._treasury.session_seconds_left()
+            self._treasury.note_session_seconds(so_far)
+            return self._treasury.seconds_for_a_session()
 
     def spending(self) -> Spending:
         """What was spent so far."""

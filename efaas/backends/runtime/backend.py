@@ -230,7 +230,7 @@ class RuntimeBackend:
             max_seconds=max_session_seconds,
             on_expiry=on_expiry,
             clock=self._clock,
-            allowance=self._accounts.session_seconds_left,
+            allowance=lambda: self._accounts.seconds_for_a_session(self._sessions.seconds()),
             opened=lambda used: self._accounts.bill_sessions(used == "session"),
         )
         self._courier = Courier(

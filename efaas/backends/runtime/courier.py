@@ -79,6 +79,7 @@ class Run:
         sent_at: When it was sent.
         began_at: When it was first seen to run.
         qpu_seconds: What it took.
+        fixed_share: The share of that which it takes whatever is in it.
     """
 
     planned: PlannedJob
@@ -96,6 +97,7 @@ class Run:
     sent_at: float = 0.0
     began_at: float | None = None
     qpu_seconds: float = 0.0
+    fixed_share: float = 0.0
 
     @property
     def job_id(self) -> str | None:
@@ -235,6 +237,8 @@ class Courier:
                 self._client.cancel(run.job)
                 if self._client.is_stopping:
                     return "CANCELLED"
+            # What else there is to ask is asked here, while the job is waited for anyway.
+            _ = self._calibrations.refresh_if_due() or self._accounts.settle_late()
             status = self._client.status(run.job)
             if status in FINAL:
                 return status
@@ -246,15 +250,11 @@ class Courier:
             if run.began_at is None and now >= looked_at + _LOOK_AT_DEVICE_SECONDS:
                 looked_at = now
                 down_since = self._checked_device(run, down_since)
-            was_asked = self._calibrations.refresh_if_due() or self._accounts.settle_late()
-            if not was_asked:
-                waited = now - (run.sent_at if run.began_at is None else run.began_at)
-                seconds = min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _POLL_SHARE * waited))
-                run.wake.clear()
-                if not run.is_unwanted():
-                    self._pause(seconds, run.wake)
-                else:
-                    self._pause(_LEAST_POLL_SECONDS)
+            waited = now - (run.sent_at if run.began_at is None else run.began_at)
+            seconds = min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _POLL_SHARE * waited))
+            run.wake.clear()
+            if is_asked_to_end or not run.is_unwanted():
+                self._pause(seconds, run.wake)
 
     def _check_patience(self, run: Run, now: float) -> None:
         if run.began_at is None:
@@ -321,8 +321,8 @@ class Courier:
                 job_id=run.job_id,
             )
         reason = self._client.failure(run.job)
-        self._measure(run)
         grant = run.grant
+        self._measure(run)
         if grant is not None and grant.cap_seconds and any(t in reason for t in _RAN_TOO_LONG):
             raise BudgetError(
                 f"job {run.job_id} took longer than the {grant.cap_seconds} s of QPU time that the "

@@ -224,8 +224,10 @@ class _Open:
         key = request.experiment, wanted
         pub = None if request.is_alone else self._pubs.get(key)
         if pub is None:
-            pub = self._pubs[key] = PlannedPub(request.experiment, wanted)
+            pub = PlannedPub(request.experiment, wanted)
             self.job.pubs.append(pub)
+            if not request.is_alone:
+                self._pubs[key] = pub
             self.job.load = self.job.load.plus(request.per_pub)
         pub.members.append((index, point))
         self.job.load = self.job.load.plus(load)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import threading
 import time
 from typing import Protocol
@@ -35,8 +36,13 @@ def pause_on(clock: Clock) -> Pause:
 
 
 def is_exiting() -> bool:
-    """Whether the interpreter only waits for threads such as this one."""
-    return not threading.main_thread().is_alive()
+    """Whether the interpreter only waits for threads such as this one.
+
+    It joins the threads of executors before it calls anything that was registered for its exit:
+    a thread that waits for hours has to find out for itself.
+    """
+    is_joining: bool = getattr(concurrent.futures.thread, "_shutdown", False)
+    return is_joining or not threading.main_thread().is_alive()
 
 
 def _sleep(seconds: float, wake: threading.Event | None = None) -> None:

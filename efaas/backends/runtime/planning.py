@@ -100,7 +100,11 @@ class Planner:
         jobs, refused = packed(requests, limits, per_job=overhead)
         for place, reason in refused.items():
             round_.fail([places[place]], ResourceLimitError(reason))
-        return [self._run(job, places, round_, forms, in_force) for job in jobs]
+        runs = [self._run(job, places, round_, forms, in_force) for job in jobs]
+        for run in runs:
+            if not self._is_local and run.planned.load.seconds > 0:
+                run.fixed_share = min(1.0, overhead.seconds / run.planned.load.seconds)
+        return runs
 
     def _run(
         self,
@@ -125,14 +129,12 @@ class Planner:
         members = [id(evaluations[index]) for index in indices]
         run = Run(job, pubs, reading, indices, lambda: all(map(self._is_unwanted, members)))
         if self._is_seeded:
-            seeds = [
-                [evaluations[index].seeds[point] for index, point in pub.members]
-                for pub in job.pubs
-            ]
+            firsts = [pub.members[0] for pub in job.pubs]
+            seeds = [evaluations[index].seeds[point] for index, point in firsts]
             if self._is_local:
-                run.seed = seeds[0][0]
+                run.seed = seeds[0]
             else:
-                run.experimental = {"seed_simulator": seeds}
+                run.experimental = {"seed_simulator": self._options.seeds_of_items(job.kind, seeds)}
         local = forms[job.pubs[0].members[0][0]].local
         run.device = None if local is None else local.device
         return run
@@ -155,7 +157,8 @@ class Planner:
             wanted=tuple(asked for asked, _ in kept),
             per_point=tuple(load for _, load in kept),
             per_pub=Load(payload_bytes=form.payload_bytes),
-            is_alone=form.is_alone,
+            # A service that takes seeds takes one for a pub.
+            is_alone=form.is_alone or (self._is_seeded and not self._is_local),
         )
 
     def _checked_form(self, evaluation: Evaluation, in_force: InForce) -> Form:

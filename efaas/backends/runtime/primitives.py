@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +42,13 @@ class Options:
             return 1
         factors = dict(resilience.get("zne") or {}).get("noise_factors", "auto")
         return 3 if isinstance(factors, str) else len(factors)
+
+    def seeds_of_items(self, kind: str, seeds: Sequence[int]) -> list[int]:
+        """The seeds of all items that the primitive makes of pubs, from those of the pubs."""
+        if kind == "sample":
+            return list(seeds)
+        items = [seed for seed in seeds for _ in range(self.noise_factors)]
+        return items + list(seeds[:1]) * self.learns_readout
 
     @property
     def learns_readout(self) -> bool:

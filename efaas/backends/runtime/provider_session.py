@@ -32,7 +32,8 @@ OnExpiry = Literal["renew", "stop"]
 
 _MOST_EVENTS = 1000
 _WARN_SECONDS = 60.0
-_WARN_SHARE = 0.25  # of a short interactive time
+_WARN_SHARE = 0.25  # of a short time
+_CLOCKS_APART_SECONDS = 5.0  # the provider's clock and ours
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,15 +75,28 @@ class SessionState:
     interactive_seconds: float | None = None
     max_seconds: float | None = None
 
-    def ends_at(self) -> tuple[float, str] | None:
-        """When it ends unless a job comes, and why; None where that is not known."""
-        ends = []
-        if self.max_seconds is not None:
-            began = self.opened_at if self.first_job_at is None else self.first_job_at
-            ends.append((began + self.max_seconds, f"its maximum time, {self.max_seconds:g} s"))
-        if self.interactive_seconds is not None and self.last_job_at is not None:
-            idle = f"{self.interactive_seconds:g} s without a job"
-            ends.append((self.last_job_at + self.interactive_seconds, idle))
+    @property
+    def closes_at(self) -> float | None:
+        """When its maximum time is over; None where that is not known."""
+        if self.max_seconds is None:
+            return None
+        began = self.opened_at if self.first_job_at is None else self.first_job_at
+        return began + self.max_seconds
+
+    @property
+    def idles_at(self) -> float | None:
+        """When it is put aside unless a job comes; None where that is not known.
+
+        It is not billed then, still takes jobs, and waits in the queue with the next.
+        """
+        if self.interactive_seconds is None or self.last_job_at is None:
+            return None
+        return self.last_job_at + self.interactive_seconds
+
+    @property
+    def ends_at(self) -> float | None:
+        """When it is no longer active unless a job comes; None where that is not known."""
+        ends = [at for at in (self.closes_at, self.idles_at) if at is not None]
         return min(ends, default=None)
 
 
@@ -186,7 +200,7 @@ class ProviderSessions:
                 details = {"state": "closed", "accepting_jobs": False}
             if details.get("accepting_jobs", True) and details.get("state") != "closed":
                 return False
-            self._let_go(self._why_ended(state, details), details)
+            self._let_go(self._why_ended(state), details)
             return True
 
     def job_began(self) -> None:
@@ -273,17 +287,22 @@ class ProviderSessions:
         self.note("opened", f"the {self.mode} {self._state.id} was opened")
 
     def _seconds_for_next(self) -> int | None:
+        """How long the next may last.
+
+        Raises:
+            BudgetError: The budget has nothing left for one.
+        """
         left = self._allowance()
-        limits = [s for s in (self._max_seconds, None if left is None else int(left)) if s]
-        return min(limits, default=None)
+        if left is None:
+            return self._max_seconds
+        return int(left) if self._max_seconds is None else min(int(left), self._max_seconds)
 
     def _check_idle(self) -> None:
         """Look whether the provider session still lives where it has been idle for long."""
         state = self._state
-        ends = None if state is None else state.ends_at()
-        if ends is None or self._clock.now() < ends[0]:
-            return
-        self.has_ended()
+        ends_at = None if state is None else state.ends_at
+        if ends_at is not None and self._clock.now() >= ends_at:
+            self.has_ended()
 
     def _let_go(self, why: str, details: dict[str, Any]) -> None:
         state = self._state
@@ -300,18 +319,17 @@ class ProviderSessions:
                 "stop then (on_expiry='stop'); with on_expiry='renew' another would be opened"
             )
 
-    def _why_ended(self, state: SessionState, details: dict[str, Any]) -> str:
-        ends = state.ends_at()
-        if ends is not None and self._clock.now() >= ends[0] - 1.0:
-            return ends[1]
+    def _why_ended(self, state: SessionState) -> str:
+        closes_at = state.closes_at
+        if closes_at is not None and self._clock.now() >= closes_at - _CLOCKS_APART_SECONDS:
+            return f"its maximum time, {state.max_seconds:g} s, is over"
         return "it was closed from outside"
 
     def _lasted(self, state: SessionState | None) -> float:
         if state is None or state.first_job_at is None:
             return 0.0
         now = self._clock.now()
-        ends = state.ends_at()
-        until = now if ends is None else min(now, ends[0])
+        until = now if state.ends_at is None else min(now, state.ends_at)
         return max(0.0, until - state.first_job_at)
 
     def _change(self, *, first: bool) -> None:
@@ -338,32 +356,29 @@ class ProviderSessions:
         with self._lock:
             self._cancel_timer()
             state = self._state
-            ends = None if state is None else state.ends_at()
-            if state is None or ends is None:
+            warn_at = None if state is None else _warn_at(state)
+            if warn_at is None:
                 return
-            left = ends[0] - self._clock.now()
-            margin = min(_WARN_SECONDS, _WARN_SHARE * (state.interactive_seconds or left))
+            left = warn_at - self._clock.now()
             if not isinstance(self._clock, SystemClock):
-                if left <= margin:
-                    self._warn(*ends)
+                if left <= 0:
+                    self._warn(state)
                 return
-            warn = _weakly(self, ends)
-            self._timer = threading.Timer(max(0.0, left - margin), warn)
+            self._timer = threading.Timer(max(0.0, left), _weakly(self, state))
             self._timer.daemon = True
             self._timer.start()
 
-    def _warn(self, ends_at: float, why: str) -> None:
+    def _warn(self, state: SessionState | None) -> None:
         with self._lock:
-            state = self._state
-            if state is None or state.ends_at() != (ends_at, why):
-                return
-            left = max(0.0, ends_at - self._clock.now())
-            then = "another is opened" if self._on_expiry == "renew" else "the loop stops"
-            self.note(
-                "expiring",
-                f"the {state.mode} {state.id} ends in {left:.0f} s ({why}); then {then}",
-                level=logging.WARNING,
-            )
+            if state is None or self._state is not state or state.ends_at is None:
+                return  # a job has come since
+            left = max(0.0, state.ends_at - self._clock.now())
+            if state.ends_at == state.closes_at:
+                then = "another is opened" if self._on_expiry == "renew" else "the loop stops"
+                what = f"ends in {left:.0f} s, when its maximum time is over; then {then}"
+            else:
+                what = f"is put aside in {left:.0f} s unless a job comes; the next job then queues"
+            self.note("expiring", f"the {state.mode} {state.id} {what}", level=logging.WARNING)
 
     def _cancel_timer(self) -> None:
         timer, self._timer = self._timer, None
@@ -402,13 +417,25 @@ def _close_held(held: _Held) -> None:
         logger.warning("%s", failure)
 
 
-def _weakly(sessions: ProviderSessions, ends: tuple[float, str]) -> Callable[[], None]:
+def _warn_at(state: SessionState) -> float | None:
+    """When to warn that it will end."""
+    instants = []
+    if state.closes_at is not None:
+        instants.append(
+            state.closes_at - min(_WARN_SECONDS, _WARN_SHARE * (state.max_seconds or 0))
+        )
+    if state.idles_at is not None:
+        instants.append(state.idles_at - _WARN_SHARE * (state.interactive_seconds or 0))
+    return min(instants, default=None)
+
+
+def _weakly(sessions: ProviderSessions, state: SessionState | None) -> Callable[[], None]:
     """A warning that keeps nothing alive."""
     reference = weakref.ref(sessions)
 
     def warn() -> None:
         alive = reference()
         if alive is not None:
-            alive._warn(*ends)
+            alive._warn(state)
 
     return warn

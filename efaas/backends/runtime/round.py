@@ -36,6 +36,7 @@ class Round:
         self.in_doubt: Exception | None = None
         self._values: dict[int, dict[int, Any]] = {}
         self._seconds: dict[int, float] = {}
+        self._fixed: dict[int, float] = {}
         self._waited: dict[int, float] = {}
 
     def fail(self, indices: Sequence[int], error: BaseException | None) -> None:
@@ -57,6 +58,8 @@ class Round:
             self._values.setdefault(index, {}).update(found)
             share = run.qpu_seconds * len(found) / points
             self._seconds[index] = self._seconds.get(index, 0.0) + share
+            fixed = share * run.fixed_share
+            self._fixed[index] = self._fixed.get(index, 0.0) + fixed
             waited = self._waited.get(index)
             own = run.waited_seconds
             self._waited[index] = own if waited is None else min(waited, own)
@@ -66,7 +69,9 @@ class Round:
         if index in self.errors:
             return self.errors[index]
         value = assembled(self.parts[index], self._values.get(index, {}))
-        usage = Usage(qpu_seconds=self._seconds.get(index, 0.0))
+        usage = Usage(
+            qpu_seconds=self._seconds.get(index, 0.0), fixed_seconds=self._fixed.get(index, 0.0)
+        )
         return Outcome(value, usage, calibration_id, self._waited.get(index, 0.0))
 
 
