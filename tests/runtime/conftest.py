@@ -44,9 +44,13 @@ class ServiceClock:
         self._service.advance(seconds)
 
 
+def opened_service() -> RuntimeService:
+    return RuntimeService(devices=["fake_manila"], seed=1, plan="premium", poll_seconds=0.02)
+
+
 @pytest.fixture
 def service() -> Iterator[RuntimeService]:
-    with RuntimeService(devices=["fake_manila"], seed=1, plan="premium") as opened:
+    with opened_service() as opened:
         yield opened
 
 

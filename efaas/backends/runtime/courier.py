@@ -37,7 +37,9 @@ logger = logging.getLogger("efaas.backends.runtime")
 
 _LEAST_POLL_SECONDS = 0.1
 _MOST_POLL_SECONDS = 5.0
-_POLL_SHARE = 0.05  # of the time waited: what a poll comes too late by, at most
+# Of the time waited: what a poll comes too late by, at most.
+_QUEUED_POLL_SHARE = 0.15
+_RUNNING_POLL_SHARE = 0.05
 _LOOK_AT_DEVICE_SECONDS = 60.0
 _MOST_RENEWALS = 3
 _RAN_TOO_LONG = ("1305", "ran longer than", "ran too long")
@@ -250,8 +252,11 @@ class Courier:
             if run.began_at is None and now >= looked_at + _LOOK_AT_DEVICE_SECONDS:
                 looked_at = now
                 down_since = self._checked_device(run, down_since)
-            waited = now - (run.sent_at if run.began_at is None else run.began_at)
-            seconds = min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, _POLL_SHARE * waited))
+            if run.began_at is None:
+                soon = _QUEUED_POLL_SHARE * (now - run.sent_at)
+            else:
+                soon = _RUNNING_POLL_SHARE * (now - run.began_at)
+            seconds = min(_MOST_POLL_SECONDS, max(_LEAST_POLL_SECONDS, soon))
             run.wake.clear()
             if is_asked_to_end or not run.is_unwanted():
                 self._pause(seconds, run.wake)
