@@ -11,7 +11,7 @@ import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterVector
 
-from efaas.backends import RuntimeBackend
+from efaas.backends import RuntimeBackend, WarmCache
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Evaluation
 from efaas.testing.runtime_service import RuntimeService
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import efaas
 
 FAST = {"resilience_level": 0}
+_FORMS = WarmCache()  # the same circuit is not compiled for every test
 
 
 class ServiceClock:
@@ -57,11 +58,12 @@ def service() -> Iterator[RuntimeService]:
 @pytest.fixture
 def make(service: RuntimeService) -> Iterator[Callable[..., RuntimeBackend]]:
     """Makes backends on the service; they are closed after the test."""
-    made = []
+    made: list[RuntimeBackend] = []
 
     def backend(**settings: Any) -> RuntimeBackend:
         settings.setdefault("clock", ServiceClock(service))
         settings.setdefault("options", FAST)
+        settings.setdefault("cache", _FORMS)
         made.append(RuntimeBackend("ibm_manila", **settings))
         return made[-1]
 

@@ -175,7 +175,7 @@ class TestWhatPasses:
         self, service: RuntimeService, make: Make, fault: Any
     ) -> None:
         backend = make(time_limits=QUICK, mode="job")
-        places = ["job", "results", "status", "usage", "metrics"]
+        places = ["job", "results", "status", "metrics"]
         for endpoint in places:
             injection = service.inject(fault, endpoint, count=1)
             [outcome] = backend.execute([evaluation()])
