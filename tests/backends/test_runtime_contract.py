@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from qiskit.providers.fake_provider import GenericBackendV2
+
 from efaas.backends import RuntimeBackend
 from efaas.testing.backend_contract import BackendContract
 
@@ -16,4 +18,4 @@ class TestLocalTestingMode(BackendContract):
     has_exact_values = False
 
     def make_backend(self) -> Backend:
-        return RuntimeBackend("fake_manila", options={"resilience_level": 0})
+        return RuntimeBackend(GenericBackendV2(2, seed=3), options={"resilience_level": 0})

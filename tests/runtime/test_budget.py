@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -69,6 +69,7 @@ class SpendingWithinABudget(RuleBasedStateMachine):
 
 
 TestSpendingWithinABudget = SpendingWithinABudget.TestCase
+TestSpendingWithinABudget.settings = settings(max_examples=60, stateful_step_count=20)
 
 
 @given(expected=amounts, allowed=amounts)
