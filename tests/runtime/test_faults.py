@@ -158,6 +158,24 @@ class TestRefusals:
         assert submissions(service) == 1  # nor is each of its points tried alone
 
 
+class TestLoggingIn:
+    def test_a_key_that_is_not_taken_is_said_with_what_to_do(
+        self, service: RuntimeService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("QISKIT_IBM_TOKEN", "wrong-key-of-mine")
+        with pytest.raises(AccessError, match="save_account") as caught:
+            RuntimeBackend("ibm_manila")
+        assert "does not take the account" in str(caught.value)
+
+    def test_a_service_that_does_not_answer_is_not_waited_for_for_ever(
+        self, service: RuntimeService
+    ) -> None:
+        hanging = service.inject(Hang(), "backends", count=5)
+        with pytest.raises(UnavailableError, match=r"within 0\.5 s"):
+            RuntimeBackend("ibm_manila", time_limits=TimeLimits(connection=0.5))
+        hanging.release()
+
+
 class TestWhatPasses:
     @pytest.mark.parametrize(
         "fault",

@@ -94,15 +94,41 @@ class TestALoop:
     def test_the_attempts_first_shot_is_when_the_provider_ran_it(
         self, service: RuntimeService, make: Make
     ) -> None:
+        clock = ServiceClock(service)
         service.pause("ibm_manila")
-        with efaas.EFSession(make(), seed=7) as session:
+        with efaas.EFSession(make(clock=clock), seed=7, clock=clock) as session:
             future = objective(session).submit(START)
             until(lambda: service.jobs)
             service.advance(100.0)
             service.resume("ibm_manila")
             future.result()
             times = future.job.timeline
-        assert times.first_shot_at - times.dispatched_at >= 0.0
+        assert 100.0 <= times.first_shot_at - times.dispatched_at <= times.finished_at
+
+    def test_rounds_of_several_loops_are_sent_ahead(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        service.pause("ibm_manila")
+        with efaas.EFSession(make(rounds_ahead=2), seed=7) as session:
+            energies = [objective(session), session.objective(ansatz(), "ZI", shots=64)]
+            futures = [energy.submit(START) for energy in energies]
+            until(lambda: len(service.jobs) == 2)
+            service.resume("ibm_manila")
+            assert all(np.isfinite(future.result()) for future in futures)
+
+    def test_a_new_loop_goes_where_fewer_wait(self) -> None:
+        devices = ["fake_manila", "fake_quito"]
+        with RuntimeService(devices=devices, poll_seconds=0.02) as service:
+            account, clock = service.client(), ServiceClock(service)
+            made = [
+                RuntimeBackend(account.backend(f"ibm_{name}"), options=FAST, clock=clock)
+                for name in ("manila", "quito")
+            ]
+            service.take_down("ibm_manila", "maintenance")
+            with efaas.EFSession(made, seed=7) as session:
+                assert session.explain(objective(session)).backend == "ibm_quito"
+            for backend in made:
+                backend.close()
 
     def test_samples_come_as_they_do_from_the_vendor(
         self, service: RuntimeService, make: Make
@@ -256,6 +282,16 @@ class TestTheProviderSessionsLife:
         warned = [event for event in backend.events if event.kind == "expiring"]
         assert "ends in" in warned[0].message
         assert "another is opened" in warned[0].message
+
+    def test_by_the_machines_clock_too(self) -> None:
+        rules = replace(PLANS["premium"], interactive_seconds=0.4)
+        with RuntimeService(devices=["fake_manila"], plan=rules) as service:
+            backend = RuntimeBackend("ibm_manila", options=FAST)
+            backend.execute([evaluation()])
+            until(lambda: "expiring" in kinds(backend))
+            assert "unless a job comes" in backend.events[-1].message
+            backend.close()
+            assert [opened.state for opened in service.sessions] == ["closed"]
 
     def test_one_closed_from_outside_is_noticed_and_followed_by_another(
         self, service: RuntimeService, make: Make
@@ -459,6 +495,16 @@ class TestBudgets:
         assert used <= (budget.qpu_seconds or 99)
         assert 1.6 * used <= (budget.money or 999)
         assert backend.spending().qpu_seconds == pytest.approx(used)
+
+    def test_what_is_committed_goes_where_there_is_not_enough_for_guesses(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        backend = make(budget=efaas.Budget(qpu_seconds=4.0), mode="job")
+        asked, guessed = evaluation(), evaluation(points=200, shots=1000)
+        first, second = backend.execute([asked, replace(guessed, shots=asked.shots)])
+        assert np.isfinite(first.value.evs).all()
+        assert isinstance(second, efaas.errors.BudgetError)
+        assert len(service.jobs) == 1
 
     def test_a_session_may_not_outlast_the_budget(
         self, service: RuntimeService, make: Make

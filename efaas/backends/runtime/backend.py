@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections import deque
 from collections.abc import Sequence
-from concurrent.futures import CancelledError
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,25 +18,21 @@ from efaas.backends.runtime.cost import CostEstimate, CostModel
 from efaas.backends.runtime.courier import Courier, Run
 from efaas.backends.runtime.faults import Redactor
 from efaas.backends.runtime.modes import checked_mode, default_mode
-from efaas.backends.runtime.packing import Limits, Load, PlannedJob
+from efaas.backends.runtime.packing import Limits
 from efaas.backends.runtime.pause import pause_on
 from efaas.backends.runtime.planning import FormKey, Planner
 from efaas.backends.runtime.primitives import checked_options
 from efaas.backends.runtime.provider_session import ProviderSessions
-from efaas.backends.runtime.reading import JobReading, Part, assembled
 from efaas.backends.runtime.retry import RetryPolicy
 from efaas.backends.runtime.round import Round
-from efaas.backends.runtime.status import PendingJob, RuntimeStatus
+from efaas.backends.runtime.running import RoundRunner
+from efaas.backends.runtime.status import PendingJob, QueueWatch, RuntimeStatus
 from efaas.backends.warm_cache import WarmCache
 from efaas.clock import SystemClock
 from efaas.errors import (
-    BudgetError,
-    ClosedError,
     InputError,
     ProviderError,
-    ProviderJobError,
 )
-from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
 from efaas.policies.budget import NO_BUDGET, Budget
 
@@ -53,7 +46,6 @@ if TYPE_CHECKING:
 __all__ = ["RuntimeBackend"]
 
 _TYPICAL_SHOTS = 4096
-_LOCAL_PENDING_JOBS = 1
 
 
 class RuntimeBackend:
@@ -200,7 +192,7 @@ class RuntimeBackend:
         )
         self.num_qubits = self._calibrations.present.device.num_qubits
         self._cost = CostModel.of(found.device)
-        self._unwanted: set[int] = set()
+        unwanted: set[int] = set()
         self._planner = Planner(
             self.name,
             cache=self.cache,
@@ -210,7 +202,7 @@ class RuntimeBackend:
             settings=(optimization_level, seed_transpiler, use_fractional_gates),
             is_local=found.is_local,
             is_seeded=found.is_local if seeded is None else seeded,
-            is_unwanted=self._unwanted.__contains__,
+            is_unwanted=unwanted.__contains__,
         )
         self._plan = self._client.plan() if mode is None else None
         chosen = mode or default_mode(self._plan, is_local=found.is_local)
@@ -242,8 +234,18 @@ class RuntimeBackend:
             clock=self._clock,
             pause=pause,
         )
-        self._lock = threading.Lock()
+        self._queue = QueueWatch(self._client, self._clock)
         self._is_closed = False
+        self._runner = RoundRunner(
+            self._client,
+            self._planner,
+            self._courier,
+            self._calibrations,
+            pending_jobs=self._limits.pending_jobs,
+            clock_now=self._clock.now,
+            is_closed=lambda: self._is_closed,
+            unwanted=unwanted,
+        )
 
     # What a scheduler asks of every backend.
 
@@ -273,11 +275,12 @@ class RuntimeBackend:
             ln_idle=form.fidelity.idle,
             has_dead_gate=form.has_dead_gate,
             calibration_age_seconds=0.0 if age is None else max(0.0, age),
+            cold_seconds=self._queue.seconds(),
         )
 
     def execute(self, evaluations: Sequence[Evaluation]) -> Sequence[Outcome | Exception]:
         """Run the evaluations in one round: one outcome, or error, for each, in order."""
-        return self._execute(evaluations, None)
+        return self._runner.run(evaluations)
 
     def execute_logged(
         self, evaluations: Sequence[Evaluation], log: SubmissionLog
@@ -287,7 +290,7 @@ class RuntimeBackend:
         Raises:
             ProviderError: What became of a job is not known; ``reattach`` finds that out.
         """
-        return self._execute(evaluations, None if self._client.is_local else log)
+        return self._runner.run(evaluations, None if self._client.is_local else log)
 
     def reattach(self, submission: Any) -> Sequence[Outcome | Exception] | None:
         """The results of a job of an earlier process; waits for it.
@@ -302,41 +305,11 @@ class RuntimeBackend:
         Raises:
             ProviderError: It is not known what became of it.
         """
-        reading = JobReading.from_text(submission.payload)
-        if submission.job_id is None:
-            job = self._client.find(submission.tag)
-        else:
-            try:
-                job = self._client.job(submission.job_id)
-            except ProviderError as error:
-                if error.status != 404 and "not found" not in str(error).lower():
-                    raise
-                job = None
-        if job is None:
-            return None
-        planned = PlannedJob("estimate", 1, Load())
-        run = Run(planned, (), reading, (), lambda: False, tag=submission.tag, job=job)
-        run.sent_at = self._clock.now()
-        self._courier.runs.append(run)
-        try:
-            values = reading.values(self._courier.fetch(run))
-        except (ProviderJobError, BudgetError) as error:
-            return [error] * len(reading.parts)
-        points = sum(map(len, values))
-        return [
-            self._outcome(part, of_part, run, points, reading.calibration_id)
-            if len(of_part) == part.points
-            else ProviderJobError(
-                f"job {run.job_id} holds a part of the evaluation only", job_id=run.job_id
-            )
-            for part, of_part in zip(reading.parts, values, strict=True)
-        ]
+        return self._runner.reattach(submission.tag, submission.job_id, submission.payload)
 
     def cancel(self, evaluations: Sequence[Evaluation]) -> None:
         """Nobody waits for these any more: jobs that hold nothing else are cancelled there."""
-        with self._lock:
-            self._unwanted.update(map(id, evaluations))
-        self._courier.wake()
+        self._runner.give_up(evaluations)
 
     def release(self) -> None:
         """Close the provider session, if one is open; a later job opens another."""
@@ -457,63 +430,7 @@ class RuntimeBackend:
         where = "local testing mode" if self._client.is_local else f"mode {self.mode!r}"
         return f"<RuntimeBackend {self.name!r}: {self.num_qubits} qubits, {where}>"
 
-    # Running.
-
-    def _execute(
-        self, evaluations: Sequence[Evaluation], log: SubmissionLog | None
-    ) -> list[Outcome | Exception]:
-        round_ = Round(evaluations)
-        try:
-            in_force = self._calibrations.present
-            waiting = deque(self._planner.runs_of(round_, in_force))
-            sent: deque[Run] = deque()
-            most = _LOCAL_PENDING_JOBS if self._client.is_local else self._limits.pending_jobs
-            while waiting or sent:
-                if waiting and len(sent) < most and round_.stopped is None:
-                    self._send(waiting.popleft(), round_, sent, log)
-                elif sent:
-                    self._fetch(sent.popleft(), round_, log)
-                else:  # nothing more is sent after a refusal
-                    round_.fail(waiting.popleft().evaluations, round_.stopped)
-            if log is not None and round_.in_doubt is not None:
-                raise round_.in_doubt
-            return [
-                round_.outcome(index, in_force.calibration.id) for index in range(len(evaluations))
-            ]
-        finally:
-            with self._lock:
-                self._unwanted.difference_update(map(id, evaluations))
-
-    def _send(self, run: Run, round_: Round, sent: deque[Run], log: SubmissionLog | None) -> None:
-        if round_.is_failed(run.evaluations):
-            return
-        if run.is_unwanted():
-            round_.fail(run.evaluations, CancelledError("cancelled before it was sent"))
-            return
-        try:
-            if self._is_closed:
-                raise ClosedError(f"the backend {self.name} is closed")
-            self._courier.send(run, log)
-        except Exception as error:
-            round_.fail(run.evaluations, error)
-            if isinstance(error, ProviderError | BudgetError | ClosedError):
-                round_.stopped = error
-        else:
-            sent.append(run)
-
-    def _fetch(self, run: Run, round_: Round, log: SubmissionLog | None) -> None:
-        try:
-            round_.take(run, run.reading.values(self._courier.fetch(run, log)))
-        except (Exception, CancelledError) as error:
-            round_.fail(run.evaluations, error)
-
-    def _outcome(
-        self, part: Part, values: dict[int, Any], run: Run, points: int, calibration_id: str
-    ) -> Outcome:
-        seconds = run.qpu_seconds * len(values) / max(1, points)
-        return Outcome(
-            assembled(part, values), Usage(qpu_seconds=seconds), calibration_id, run.waited_seconds
-        )
+    # Inside.
 
     def _calibration_changed(self, before: Calibration, after: Calibration) -> None:
         self.cache.drop(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.backends.runtime.faults import Redactor, error_of, fault_of
+from efaas.backends.runtime.retry import Trouble
 from efaas.backends.runtime.transport import limit_requests
 from efaas.backends.specs import fake_device
 from efaas.errors import AccessError, InputError, UnavailableError, UnknownBackendError
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["Connected", "TimeLimits", "connected"]
 
 T = TypeVar("T")
+
+_PASSING = (Trouble.CONNECTION, Trouble.TIMEOUT, Trouble.SERVER, Trouble.LIMITED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,14 +128,23 @@ def _logged_in(instance: str | None, limits: TimeLimits, redactor: Redactor) -> 
     try:
         return _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection)
     except Exception as raised:
-        if type(raised).__name__ in ("AccountNotFoundError", "InvalidAccountError"):
-            failure: Exception = AccessError(
-                "no account of IBM Quantum is saved here. Save one once, with an API key from "
-                "https://quantum.cloud.ibm.com: QiskitRuntimeService.save_account(token=..., "
-                f"set_as_default=True). The client said: {redactor.clean(raised)}"
+        fault = fault_of(raised, redactor)
+        how = (
+            "save one once, with an API key from https://quantum.cloud.ibm.com: "
+            "QiskitRuntimeService.save_account(token=..., overwrite=True, set_as_default=True)"
+        )
+        if isinstance(raised, UnavailableError):
+            failure: Exception = raised
+        elif type(raised).__name__ == "AccountNotFoundError":
+            failure = AccessError(f"no account of IBM Quantum is saved here; {how}")
+        elif type(raised).__name__ == "InvalidAccountError" and fault.trouble not in _PASSING:
+            failure = AccessError(
+                f"IBM Quantum does not take the account that is saved; {how}. It said: "
+                f"{fault.message}",
+                status=fault.status,
             )
         else:
-            failure = error_of(fault_of(raised, redactor), "logging in to IBM Quantum")
+            failure = error_of(fault, "logging in to IBM Quantum")
     raise failure
 
 
@@ -156,8 +168,10 @@ def _found(
     try:
         return _bounded(find, limits.connection)
     except Exception as raised:
-        if type(raised).__name__ != "QiskitBackendNotFoundError":
-            failure: Exception = error_of(fault_of(raised, redactor), f"looking for {name}")
+        if isinstance(raised, UnavailableError):
+            failure: Exception = raised
+        elif type(raised).__name__ != "QiskitBackendNotFoundError":
+            failure = error_of(fault_of(raised, redactor), f"looking for {name}")
         else:
             failure = _unknown(service, name, limits)
     raise failure

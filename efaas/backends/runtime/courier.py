@@ -238,7 +238,12 @@ class Courier:
                 is_asked_to_end = True
                 self._client.cancel(run.job)
                 if self._client.is_stopping:
-                    return "CANCELLED"
+                    self._settled(run, None)
+                    raise UnavailableError(
+                        f"job {run.job_id} is not waited for any more, since the backend was "
+                        "closed or the program ends; the provider was asked to cancel it",
+                        job_id=run.job_id,
+                    )
             # What else there is to ask is asked here, while the job is waited for anyway.
             _ = self._calibrations.refresh_if_due() or self._accounts.settle_late()
             status = self._client.status(run.job)

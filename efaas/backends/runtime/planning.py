@@ -77,12 +77,22 @@ class Planner:
         self._is_seeded = is_seeded
         self._is_unwanted = is_unwanted
 
-    def runs_of(self, round_: Round, in_force: InForce) -> list[Run]:
-        """The jobs of a round, in order; what cannot run is marked as failed there."""
+    def runs_of(
+        self, round_: Round, in_force: InForce, *, only: Sequence[int] | None = None
+    ) -> list[Run]:
+        """The jobs of a round, in order; what cannot run is marked as failed there.
+
+        Args:
+            round_: What to run.
+            in_force: The calibration to compile for.
+            only: Which of its evaluations; all of them if None.
+        """
         requests: list[Request] = []
         places: list[int] = []
         forms: dict[int, Form] = {}
         for index, evaluation in enumerate(round_.evaluations):
+            if only is not None and index not in only:
+                continue
             try:
                 forms[index] = self._checked_form(evaluation, in_force)
             except Exception as error:

@@ -5,10 +5,18 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from efaas.backends.runtime.provider_session import SessionState
+from efaas.errors import ProviderError
 
-__all__ = ["PendingJob", "RuntimeStatus"]
+if TYPE_CHECKING:
+    from efaas.backends.runtime.client import RuntimeClient
+    from efaas.backends.runtime.provider_session import SessionState
+    from efaas.clock import Clock
+
+__all__ = ["PendingJob", "QueueWatch", "RuntimeStatus"]
+
+_SECONDS_PER_PENDING_JOB = 10.0
+_DOWN_SECONDS = 3600.0
+_LOOK_AGAIN_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,3 +76,30 @@ class RuntimeStatus:
             start = "" if job.expected_start is None else f", expected at {job.expected_start}"
             lines.append(f"job {job.id}: {job.state}{place}{start}, {job.points} points")
         return "\n".join(lines)
+
+
+class QueueWatch:
+    """How long a new loop would wait at a device, roughly: what it is placed by.
+
+    The provider tells how many jobs wait, not how long they take.
+    """
+
+    def __init__(self, client: RuntimeClient, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: tuple[float, float] | None = None  # when it was asked, and the answer
+
+    def seconds(self) -> float:
+        """Expected wait; asks the service once in a while, 0 where it does not answer."""
+        if self._client.is_local:
+            return 0.0
+        now = self._clock.now()
+        if self._known is None or now >= self._known[0] + _LOOK_AGAIN_SECONDS:
+            try:
+                status = self._client.device_status()
+            except ProviderError:
+                self._known = now, 0.0
+            else:
+                queue = status.pending_jobs * _SECONDS_PER_PENDING_JOB
+                self._known = now, queue + (0.0 if status.is_operational else _DOWN_SECONDS)
+        return self._known[1]
