@@ -18,7 +18,6 @@ from efaas.backends import Evaluation, Experiment, Limits, RuntimeBackend
 from efaas.errors import (
     InputError,
     JobFailedError,
-    ProviderError,
     ProviderSessionError,
     UnknownBackendError,
 )
@@ -434,6 +433,7 @@ class TestStatusAndCancel:
             assert future.cancel()
             with pytest.raises(CancelledError):
                 future.result()
+            until(lambda: service.jobs[1].status == "Cancelled")
             service.resume("ibm_manila")
             energy(START)
         assert [job.status for job in service.jobs] == ["Completed", "Cancelled", "Completed"]
@@ -509,16 +509,17 @@ class TestBudgets:
     def test_a_session_may_not_outlast_the_budget(
         self, service: RuntimeService, make: Make
     ) -> None:
-        backend = make(budget=efaas.Budget(session_seconds=120.0))
+        backend = make(budget=efaas.Budget(session_seconds=80.0))
         with efaas.EFSession(backend, seed=7) as session:
             energy = objective(session)
             energy(START)
-            assert service.sessions[0].max_seconds == 120.0
+            assert service.sessions[0].max_seconds == 80.0
             service.advance(200.0)
             result = efaas.minimize(energy, START, method="COBYLA")
         assert result.status == BUDGET_REACHED
-        assert service.billed_seconds <= 120.0
-        assert len(service.sessions) == 1
+        assert 60.0 < service.billed_seconds <= 80.0
+        assert backend.spending().session_seconds == pytest.approx(service.billed_seconds)
+        assert [opened.max_seconds for opened in service.sessions] == [80.0, 18.0]
 
     def test_the_provider_ends_a_job_that_takes_more_than_was_left_for_it(self, make: Make) -> None:
         from efaas.testing.runtime_service import QpuTiming
@@ -555,9 +556,19 @@ class TestBudgets:
         assert estimate.money == pytest.approx(2 * estimate.qpu_seconds)
         assert len(service.requests) == seen
 
-    def test_a_dry_run_needs_a_mock_device_and_says_so(self, make: Make) -> None:
-        with pytest.raises(ProviderError, match="mock_manila"):
-            make().cost(ansatz(), "ZZ", dry_run=True)
+    def test_a_dry_run_asks_the_service_and_costs_nothing(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        backend = make()
+        estimate = backend.cost(ansatz(), "ZZ", shots=1000, points=4, dry_run=True)
+        assert (estimate.jobs, estimate.source) == (1, "dry run")
+        assert estimate.qpu_seconds == pytest.approx(1.0 + 4 * 1000 * 250e-6)
+        assert service.billed_seconds == 0
+        assert backend.spending().jobs == 0
+
+    def test_a_dry_run_of_what_is_simulated_here_is_refused(self) -> None:
+        with pytest.raises(InputError, match="no service to ask"):
+            RuntimeBackend("fake_manila").cost(ansatz(), "ZZ", dry_run=True)
 
 
 class TestRecords:
