@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -224,7 +225,11 @@ class TestTheProviderSessionsLife:
             input()
         """)
         child = subprocess.Popen(
-            [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
         )
         assert child.stdin is not None
         assert child.stdout is not None
