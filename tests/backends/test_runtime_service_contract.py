@@ -9,11 +9,11 @@ import pytest
 
 from efaas.backends import RuntimeBackend
 from efaas.testing.backend_contract import BackendContract
-from efaas.testing.runtime_service import RuntimeService
 from tests.runtime.conftest import FAST, ServiceClock, opened_service
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Backend
+    from efaas.testing.runtime_service import RuntimeService
 
 
 @pytest.fixture(scope="module")
