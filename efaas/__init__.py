@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
-    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.budget import Budget
-    from efaas.policies.fair_queue import FairSettings
+    from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
     from efaas.policies.sentinel import Sentinel

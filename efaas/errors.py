@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from efaas.model.job import AttemptRecord
 
 __all__ = [
-    "BackendError",
     "AccessError",
+    "BackendError",
     "BranchRolledBack",
     "BudgetError",
     "CircuitError",

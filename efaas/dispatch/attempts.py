@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from efaas.backends.protocol import Remote
 from efaas.model.job import Usage
 
 if TYPE_CHECKING:
@@ -50,6 +51,9 @@ def run_round(
     for ticket in tickets:
         ticket.first_shot_at = started_at
     evaluations = [ticket.next_points() for ticket in tickets]
+    if isinstance(backend, Remote):
+        gone = [ticket.sent for ticket in tickets if ticket.is_cancelled()]
+        backend.cancel([evaluation for evaluation in gone if evaluation is not None])
     try:
         outcomes = list(backend.execute(evaluations)) if evaluations else []
         if len(outcomes) != len(tickets):
@@ -75,9 +79,6 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
-        usage = outcome.usage
-        ticket.usage = Usage(usage.qpu_seconds, usage.cpu_seconds, usage.fixed_seconds)
-        ticket.calibration_id = outcome.calibration_id
         if ticket.first_shot_at is not None:
             ticket.first_shot_at += outcome.waited_seconds
         return Values(values)

@@ -14,10 +14,10 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import InvalidStateError, ThreadPoolExecutor
+from concurrent.futures import InvalidStateError
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol
 
 from efaas.backends.protocol import Remote
 from efaas.clock import Clock, SystemClock
@@ -59,7 +59,7 @@ from efaas.scheduler import (
 )
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Backend, Evaluation
+    from efaas.backends.protocol import Backend
     from efaas.dispatch.ticket import Ticket
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
@@ -181,9 +181,9 @@ class Dispatcher:
                 self._forget(ticket, JobState.CANCELLED, now)
                 self._count_down(ticket)
                 return
-            where, work = ticket.where, ticket.work
-        if ticket.can_be_stopped and where in self._remotes:
-            self._remotes[where].cancel([cast("Evaluation", work)])
+            where, sent = ticket.where, ticket.sent
+        if sent is not None and where in self._remotes:
+            self._remotes[where].cancel([sent])
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
@@ -396,7 +396,6 @@ class Dispatcher:
         ready = [ticket for ticket in tickets if ticket.claim(is_cut=ticket.job.id in cut)]
         for ticket in ready:
             ticket.dispatched(dispatch.place, now, cut.get(ticket.job.id))
-            ticket.dispatched(dispatch.place, now)
             ticket.can_be_stopped = dispatch.place in self._remotes
         try:
             self._lanes[dispatch.place].submit(self._run, dispatch, ready)

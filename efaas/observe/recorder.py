@@ -49,13 +49,13 @@ class Recorder:
         sums.add(finished)
 
     def report(
-        self, session_id: int, *, seconds: float, hits: int, misses: int, checks: CheckTotals
         self,
         session_id: int,
         *,
         seconds: float,
         hits: int,
         misses: int,
+        checks: CheckTotals,
         spending: Mapping[str, Spending] | None = None,
     ) -> SessionReport:
         """The sums of one session so far.

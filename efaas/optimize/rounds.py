@@ -138,9 +138,8 @@ class RoundedObjective:
         """The objective at ``x`` itself, whatever may be near."""
         ask = Ask(x)
         future = self._committed(ask)
-        answer = future.result()
+        answer = _value(future)
         self._tally.came_from(getattr(future, "origin", None))
-        answer = _value(self._committed(ask))
         self._tally.used(self._source.evaluations_of(ask))
         return answer
 
@@ -385,9 +384,8 @@ class RoundedObjective:
             return None
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
-        corrected = float(future.result()) + substitution.difference
+        corrected = float(_value(future)) + substitution.difference
         self._tally.came_from(getattr(future, "origin", None))
-        corrected = float(_value(future)) + difference
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected
