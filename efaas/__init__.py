@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
+    from efaas.policies.budget import Budget
     from efaas.policies.fair_settings import FairSettings
     from efaas.policies.placement import PlacementWeights
     from efaas.policies.repinning import RepinSettings
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from efaas.session import EFScheduler, EFSession
 
 __all__ = [
+    "Budget",
     "EFScheduler",
     "EFSession",
     "EfaasError",
@@ -52,6 +54,7 @@ __version__ = "0.1.0"
 
 # Where each name lives. It is imported when it is first used, so that `import efaas` stays quick.
 _HOMES = {
+    "Budget": "efaas.policies.budget",
     "EFScheduler": "efaas.session",
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",

@@ -24,6 +24,12 @@ The tree::
     │   ├── JournalMismatchError          of another program, version or problem
     │   ├── JournalDamagedError           its contents are not what was written
     │   └── JournalWriteError(OSError)    it cannot be read or written: disk full, no such directory
+    ├── BudgetError(RuntimeError)         submitting would pass the budget
+    ├── ProviderError(RuntimeError)       a vendor's service did not do what was asked
+    │   ├── AccessError                   it does not let this account in
+    │   ├── UnavailableError              it cannot be reached, or a device is down, for too long
+    │   ├── ProviderJobError              a job failed there, was cancelled there, or does not end
+    │   └── ProviderSessionError          a provider session ended, or may not be opened
     └── InvariantError(AssertionError)    a bug in efaas itself; please report it
 
 Waiting for a cancelled job raises ``concurrent.futures.CancelledError``, as the
@@ -42,8 +48,10 @@ if TYPE_CHECKING:
     from efaas.model.job import AttemptRecord
 
 __all__ = [
+    "AccessError",
     "BackendError",
     "BranchRolledBack",
+    "BudgetError",
     "CircuitError",
     "CircuitTooWideError",
     "ClosedError",
@@ -62,8 +70,12 @@ __all__ = [
     "ObservableError",
     "OptimizerError",
     "ParameterError",
+    "ProviderError",
+    "ProviderJobError",
+    "ProviderSessionError",
     "ResourceLimitError",
     "ShotsError",
+    "UnavailableError",
     "UnknownBackendError",
     "UnsupportedGateError",
 ]
@@ -239,6 +251,65 @@ class JournalDamagedError(JournalError):
 
 class JournalWriteError(JournalError, OSError):
     """It cannot be opened, read or written: no such directory, no permission, disk full."""
+
+
+class BudgetError(EfaasError, RuntimeError):
+    """Submitting would pass the budget, so nothing was submitted.
+
+    Attributes:
+        limit: The field of ``efaas.Budget`` that would be passed.
+        allowed: Its value.
+        spent: What is spent or reserved of it.
+        needed: What the job was expected to take of it.
+    """
+
+    def __init__(
+        self, message: str, *, limit: str, allowed: float, spent: float, needed: float
+    ) -> None:
+        super().__init__(message)
+        self.limit = limit
+        self.allowed = allowed
+        self.spent = spent
+        self.needed = needed
+
+
+class ProviderError(EfaasError, RuntimeError):
+    """A vendor's service did not do what was asked, and asking again is of no use.
+
+    Attributes:
+        status: The HTTP status of its answer, where there was one.
+        job_id: The provider's job, where it is about one: its result can still be fetched by that.
+        is_in_doubt: Whether the service may have done it all the same.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        job_id: str | None = None,
+        is_in_doubt: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.job_id = job_id
+        self.is_in_doubt = is_in_doubt
+
+
+class AccessError(ProviderError):
+    """The service does not let this account in, or not do this."""
+
+
+class UnavailableError(ProviderError):
+    """The service cannot be reached, or a device is down, for longer than was to be waited."""
+
+
+class ProviderJobError(ProviderError):
+    """A job failed at the provider, was cancelled there, or does not end."""
+
+
+class ProviderSessionError(ProviderError):
+    """A provider session ended and no other was to be opened, or none may be opened."""
 
 
 class InvariantError(EfaasError, AssertionError):

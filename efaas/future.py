@@ -8,7 +8,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
-from concurrent.futures._base import CANCELLED, PENDING
+from concurrent.futures._base import CANCELLED, PENDING, RUNNING
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -145,8 +145,12 @@ class QuantumFuture(Future[T]):
             return super().exception(timeout)
 
     def cancel(self) -> bool:
-        """Withdraw the job if it is still queued; whether it is cancelled now."""
-        if not super().cancel():
+        """Withdraw the job if it is queued, or runs where it can be stopped; whether it is so now.
+
+        What runs on a simulator here cannot be stopped; what runs at a provider is cancelled there,
+        unless others wait for something that is in the same job.
+        """
+        if not super().cancel() and not self._stopped():
             return False
         with self._condition:
             is_first = self._state == CANCELLED
@@ -157,6 +161,16 @@ class QuantumFuture(Future[T]):
             if self._step is not None:
                 self._step.cancel()
         return True
+
+    def _stopped(self) -> bool:
+        """Cancel it although it runs, where that can be stopped."""
+        if not getattr(self._ticket, "can_be_stopped", False):
+            return False
+        with self._condition:
+            if self._state != RUNNING:
+                return False
+            self._state = PENDING
+        return super().cancel()
 
     def _claim(self) -> bool:
         """Begin to run: whether it was still pending, so that a result may be set."""

@@ -7,7 +7,7 @@ import os
 import secrets
 import threading
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from efaas.backends.protocol import Remote
 from efaas.clock import SystemClock
 from efaas.dispatch import Dispatcher, Recording, SessionScope
 from efaas.errors import (
@@ -146,7 +147,7 @@ class EFScheduler:
         self._sessions: weakref.WeakSet[EFSession] = weakref.WeakSet()
         self._session_ids = itertools.count(1)
         self._finalizer = weakref.finalize(
-            self, _shut_down, self._dispatcher, self._owned, _CLOSE_SECONDS
+            self, _shut_down, self._dispatcher, self._backends, self._owned, _CLOSE_SECONDS
         )
 
     @property
@@ -212,7 +213,8 @@ class EFScheduler:
                 session.close(cancel=True)
             raise
         finally:
-            _shut_down(self._dispatcher, self._owned, _CLOSE_SECONDS if cancel else None)
+            seconds = _CLOSE_SECONDS if cancel else None
+            _shut_down(self._dispatcher, self._backends, self._owned, seconds)
             self._finalizer.detach()
 
     def __enter__(self) -> EFScheduler:
@@ -507,6 +509,11 @@ class EFSession:
             misses=self._scope.misses,
             checks=self._loops.checks,
             recalled=self._scope.recalled,
+            spending={
+                name: backend.spending()
+                for name, backend in self._scheduler._backends.items()
+                if isinstance(backend, Remote)
+            },
         )
 
     @property
@@ -674,7 +681,17 @@ def _resolved(backends: Any, executor: Executor | None) -> tuple[dict[str, Backe
     return found, owned
 
 
-def _shut_down(dispatcher: Dispatcher, owned: Sequence[Backend], timeout: float | None) -> None:
-    dispatcher.close(timeout=timeout)
-    for backend in owned:
-        backend.close()
+def _shut_down(
+    dispatcher: Dispatcher,
+    backends: Mapping[str, Backend],
+    owned: Sequence[Backend],
+    timeout: float | None,
+) -> None:
+    try:
+        dispatcher.close(timeout=timeout)
+    finally:
+        for backend in backends.values():
+            if backend in owned:
+                backend.close()
+            elif isinstance(backend, Remote):
+                backend.release()  # the user's own may be used again; nothing is kept open

@@ -14,6 +14,7 @@ HEAVY = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime", "scipy", "matplotlib")
 
 def test_the_public_names_are_these() -> None:
     assert sorted(efaas.__all__) == [
+        "Budget",
         "EFScheduler",
         "EFSession",
         "EfaasError",

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         SubmissionLog,
     )
     from efaas.backends.resolve import resolve_backend
+    from efaas.backends.runtime import Limits, RetryPolicy, RuntimeBackend, TimeLimits
     from efaas.backends.warm_cache import WarmCache
 
 __all__ = [
@@ -28,11 +29,15 @@ __all__ = [
     "Estimates",
     "Evaluation",
     "Experiment",
+    "Limits",
     "Outcome",
     "Reattachable",
     "RecordedDrift",
+    "RetryPolicy",
+    "RuntimeBackend",
     "Samples",
     "SubmissionLog",
+    "TimeLimits",
     "WarmCache",
     "resolve_backend",
 ]
@@ -44,11 +49,15 @@ _HOMES = {
     "Estimates": "protocol",
     "Evaluation": "protocol",
     "Experiment": "experiment",
+    "Limits": "runtime",
     "Outcome": "protocol",
     "Reattachable": "protocol",
     "RecordedDrift": "drift",
+    "RetryPolicy": "runtime",
+    "RuntimeBackend": "runtime",
     "Samples": "protocol",
     "SubmissionLog": "protocol",
+    "TimeLimits": "runtime",
     "WarmCache": "warm_cache",
     "resolve_backend": "resolve",
 }

@@ -115,8 +115,16 @@ class Device:
         )
 
 
-def device_of_backend(backend: BackendV2, name: str | None = None) -> Device:
-    """The device that a ``BackendV2`` with a target describes, with the noise of its target."""
+def device_of_backend(
+    backend: BackendV2, name: str | None = None, *, keeps_timing: bool = False
+) -> Device:
+    """The device that a ``BackendV2`` with a target describes, with the noise of its target.
+
+    Args:
+        backend: What describes it.
+        name: What to call it; None for its own name.
+        keeps_timing: Whether circuits are compiled for the hardware's clock cycles.
+    """
     name = name or backend.name
     target = backend.target
     calibration = Calibration(
@@ -127,7 +135,7 @@ def device_of_backend(backend: BackendV2, name: str | None = None) -> Device:
     return Device(
         name=name,
         target=target,
-        routing_target=_routing_target(target),
+        routing_target=_routing_target(target, keeps_timing=keeps_timing),
         noise=TargetNoise(target, backend.dt),
         calibration=calibration,
         dt=backend.dt,
@@ -192,6 +200,8 @@ def _entries(target: Target) -> Iterator[tuple[str, tuple[int, ...], Any]]:
             if qubits is not None and properties is not None:
                 yield name, qubits, properties
 
+
+_TIMING = ("granularity", "min_length", "pulse_alignment", "acquire_alignment")
 
 _ERRORS = ("error", "prob_meas1_prep0", "prob_meas0_prep1")
 
@@ -301,12 +311,13 @@ def _digest(parts: Iterator[bytes]) -> str:
     return digest.hexdigest()
 
 
-def _routing_target(target: Target) -> Target:
+def _routing_target(target: Target, *, keeps_timing: bool = False) -> Target:
     """The target without what would lead the transpiler astray.
 
     Couplings that are broken, or that lead to a broken qubit: routing looks at couplings only,
-    so it would use a broken one like any other. And the clock cycles that hardware aligns pulses
-    to: a simulation has none, and delays that are not aligned would be refused.
+    so it would use a broken one like any other. And, unless they are kept, the clock cycles that
+    hardware aligns pulses to: a simulation has none, and delays that are not aligned would be
+    refused.
     """
     broken = {
         qubits
@@ -320,8 +331,12 @@ def _routing_target(target: Target) -> Target:
             return True
         return dead.isdisjoint(qubits) and qubits not in broken and qubits[::-1] not in broken
 
+    timing = {name: getattr(target, name) for name in _TIMING} if keeps_timing else {}
     routing = Target(
-        num_qubits=target.num_qubits, qubit_properties=target.qubit_properties, dt=target.dt
+        num_qubits=target.num_qubits,
+        qubit_properties=target.qubit_properties,
+        dt=target.dt,
+        **timing,
     )
     for name in target.operation_names:
         operation = target.operation_from_name(name)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from efaas.model.job import Usage
     from efaas.model.profile import CircuitProfile
     from efaas.model.record import Submission
+    from efaas.policies.budget import Spending
 
 __all__ = [
     "Backend",
@@ -27,6 +28,7 @@ __all__ = [
     "Evaluation",
     "Outcome",
     "Reattachable",
+    "Remote",
     "Samples",
     "SubmissionLog",
 ]
@@ -126,11 +128,14 @@ class Outcome:
         value: Its estimates or samples.
         usage: What it cost.
         calibration_id: The calibration it ran under.
+        waited_seconds: How much of its attempt went by before its first shot, as in a provider's
+            queue.
     """
 
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
+    waited_seconds: float = 0.0
 
     def followed_by(self, other: Outcome) -> Outcome:
         """The outcome of an evaluation that was cut, from its two parts; what the first cost."""
@@ -224,4 +229,27 @@ class Reattachable(Protocol):
             An outcome, or error, for each of its evaluations, in order; None if the provider
             has no such job.
         """
+        ...
+
+
+@runtime_checkable
+class Remote(Protocol):
+    """What a backend has beside the methods of ``Backend`` if its jobs run elsewhere.
+
+    Attributes:
+        slots: Rounds that are sent there at a time.
+    """
+
+    slots: int
+
+    def cancel(self, evaluations: Sequence[Evaluation]) -> None:
+        """Nobody waits any more for these, which are being executed; returns at once."""
+        ...
+
+    def release(self) -> None:
+        """Let go of what is kept, or billed, between jobs; they may come again later."""
+        ...
+
+    def spending(self) -> Spending:
+        """What was spent there so far."""
         ...

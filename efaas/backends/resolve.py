@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from efaas.backends.aer import AerBackend
 from efaas.backends.protocol import Backend
+from efaas.backends.specs import is_real
 
 if TYPE_CHECKING:
     from concurrent.futures import Executor
@@ -17,8 +18,8 @@ def resolve_backend(spec: Any, *, executor: Executor | None = None) -> Backend:
     """The backend that a specification means; a ``Backend`` is returned as it is.
 
     Args:
-        spec: A fake device's name, "aer", an ``AerSimulator``, a ``BackendV2`` with a target, or
-            anything that is a ``Backend`` already.
+        spec: A fake device's name, "aer", an ``AerSimulator``, a ``BackendV2`` with a target, a
+            backend object of ``QiskitRuntimeService``, or anything that is a ``Backend`` already.
         executor: Where the long runs of a backend that is made here go.
 
     Raises:
@@ -31,4 +32,8 @@ def resolve_backend(spec: Any, *, executor: Executor | None = None) -> Backend:
     """
     if not isinstance(spec, (str, type)) and isinstance(spec, Backend):
         return spec
+    if is_real(spec):
+        from efaas.backends.runtime import RuntimeBackend
+
+        return RuntimeBackend(spec)
     return AerBackend(spec, executor=executor)

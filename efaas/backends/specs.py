@@ -17,7 +17,7 @@ from efaas.errors import InputError, UnknownBackendError
 if TYPE_CHECKING:
     from efaas.backends.device import Device
 
-__all__ = ["ACCEPTED", "device_of", "fake_device_names"]
+__all__ = ["ACCEPTED", "device_of", "fake_device", "fake_device_names", "is_real"]
 
 ACCEPTED = (
     "the name of a fake device such as 'fake_torino', 'aer' for an ideal simulator, an "
@@ -39,11 +39,11 @@ def device_of(spec: Any, name: str | None = None) -> Device:
     if isinstance(spec, str):
         if spec == "aer":
             return device_of_simulator(AerSimulator(), name or "aer")
-        return device_of_backend(_fake_device(spec), name)
+        return device_of_backend(fake_device(spec), name)
     if isinstance(spec, AerSimulator):
         return device_of_simulator(spec, name)
     if isinstance(spec, BackendV2) and not isinstance(spec, AnyAerBackend):
-        if _is_real(spec):
+        if is_real(spec):
             raise InputError(
                 f"{spec.name} is a real device, which is not simulated unasked; to simulate its "
                 f"noise pass AerSimulator.from_backend(backend)"
@@ -58,7 +58,12 @@ def fake_device_names() -> list[str]:
     return sorted(_fake_classes())
 
 
-def _fake_device(name: str) -> BackendV2:
+def fake_device(name: str) -> BackendV2:
+    """The fake device of that name.
+
+    Raises:
+        UnknownBackendError: There is none.
+    """
     classes = _fake_classes()
     wanted = name.strip().lower()
     if wanted in classes:
@@ -67,6 +72,8 @@ def _fake_device(name: str) -> BackendV2:
     bare = re.sub(r"^(fake|ibmq?)_?|_?v2$", "", wanted)
     close = difflib.get_close_matches(f"fake_{bare}", classes, n=3, cutoff=0.6)
     hint = f"did you mean {' or '.join(map(repr, close))}?" if close else f"expected {ACCEPTED}."
+    if wanted.startswith("ibm_"):
+        hint += f" For the real device pass efaas.backends.RuntimeBackend({wanted!r});"
     raise UnknownBackendError(
         f"there is no backend {name!r}; {hint} efaas.backends.specs.fake_device_names() lists "
         "all fake devices",
@@ -89,7 +96,7 @@ def _fake_classes() -> dict[str, type[BackendV2]]:
     return classes
 
 
-def _is_real(backend: BackendV2) -> bool:
+def is_real(backend: Any) -> bool:
     """Whether it is a device of the runtime service; those exist only where that is imported."""
     runtime = sys.modules.get("qiskit_ibm_runtime")
     return runtime is not None and isinstance(backend, runtime.IBMBackend)

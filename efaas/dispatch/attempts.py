@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
+from efaas.backends.protocol import Remote
 from efaas.dispatch.recording import run_recorded
 from efaas.model.job import Usage
 
@@ -51,6 +52,9 @@ def run_round(
     for ticket in tickets:
         ticket.first_shot_at = started_at
     evaluations = [ticket.next_points() for ticket in tickets]
+    if isinstance(backend, Remote):
+        gone = [ticket.sent for ticket in tickets if ticket.is_cancelled()]
+        backend.cancel([evaluation for evaluation in gone if evaluation is not None])
     try:
         if any(ticket.entry is not None for ticket in tickets):
             outcomes = run_recorded(backend, tickets)
@@ -79,6 +83,8 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             raise RuntimeError(
                 f"the backend gave {len(values)} results for {len(ticket.futures)} points"
             )
+        if ticket.first_shot_at is not None:
+            ticket.first_shot_at += outcome.waited_seconds
         return Values(values)
     except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error

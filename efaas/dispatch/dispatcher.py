@@ -14,16 +14,27 @@ import logging
 import threading
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import InvalidStateError
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
+from efaas.backends.protocol import Remote
 from efaas.clock import Clock, SystemClock
 from efaas.dispatch.alarm import Alarm
 from efaas.dispatch.attempts import Values, run_round, run_step
 from efaas.dispatch.lane import Lane
 from efaas.dispatch.undivided import Undivided
-from efaas.errors import ClosedError, DeadlockError, InputError, InvariantError, JobFailedError
+from efaas.errors import (
+    BudgetError,
+    ClosedError,
+    DeadlockError,
+    InputError,
+    InvariantError,
+    JobFailedError,
+    ProviderError,
+    ProviderSessionError,
+)
 from efaas.model.job import CPU, JobState
 from efaas.policies.placement import LeastLoaded
 from efaas.policies.repinning import RepinSettings
@@ -110,7 +121,10 @@ class Dispatcher:
             recorder: Told of every job that ends.
         """
         self.backends = dict(backends)
+        self._remotes = {n: b for n, b in self.backends.items() if isinstance(b, Remote)}
         places = {name: Place(slots=1, batch_limit=_BATCH_LIMIT) for name in self.backends}
+        for name, remote in self._remotes.items():
+            places[name] = Place(slots=remote.slots, batch_limit=_BATCH_LIMIT)
         places[CPU] = Place(slots=cpu_slots)
         self._placement = placement or LeastLoaded()
         self.repinning = repinning or RepinSettings()
@@ -156,7 +170,7 @@ class Dispatcher:
             self._queue(tickets)
 
     def cancel(self, job_id: int) -> None:
-        """Take a job out of the queue if all of its futures are cancelled."""
+        """Take a job out of the queue, or stop it, if all of its futures are cancelled."""
         with Undivided(self._lock):
             ticket = self._tickets.get(job_id)
             if ticket is None or not ticket.is_cancelled():
@@ -166,6 +180,10 @@ class Dispatcher:
             if ticket.state is JobState.QUEUED:
                 self._forget(ticket, JobState.CANCELLED, now)
                 self._count_down(ticket)
+                return
+            where, sent = ticket.where, ticket.sent
+        if sent is not None and where in self._remotes:
+            self._remotes[where].cancel([sent])
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
@@ -378,6 +396,7 @@ class Dispatcher:
         ready = [ticket for ticket in tickets if ticket.claim(is_cut=ticket.job.id in cut)]
         for ticket in ready:
             ticket.dispatched(dispatch.place, now, cut.get(ticket.job.id))
+            ticket.can_be_stopped = dispatch.place in self._remotes
         try:
             self._lanes[dispatch.place].submit(self._run, dispatch, ready)
         except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
@@ -440,6 +459,8 @@ class Dispatcher:
                         future.set_result(values[row])
                     else:
                         future.set_exception(self._failure(ticket))
+                except InvalidStateError:
+                    pass  # cancelled at this very moment
                 except BaseException:  # a callback that calls sys.exit must not cost the others
                     logger.exception("a done-callback raised")
             ticket.futures = ()  # a future that nobody keeps goes at once
@@ -524,6 +545,10 @@ class Dispatcher:
                 self._forget(ticket, JobState.CANCELLED if ticket.is_cancelled() else state, now)
                 if parts:
                     self._queue(parts, is_alone=True)
+            for ticket, _ in results:  # stopped while they ran: the scheduler has dropped them
+                if ticket.job.id in self._tickets and ticket.is_cancelled():
+                    self._forget(ticket, JobState.CANCELLED, now)
+                    self._count_down(ticket)
         if not ended:
             return
         self._finish([(t, ok, values.get(t.job.id, ())) for t, ok in ended])
@@ -535,13 +560,16 @@ class Dispatcher:
     def _note_failure(self, ticket: Ticket) -> None:
         """Remember where a loop's job failed, unless by its own fault."""
         loop_id, where = ticket.job.loop_id, ticket.where
-        if loop_id is not None and where is not None and not isinstance(ticket.error, InputError):
+        own_fault = isinstance(ticket.error, InputError | BudgetError | ProviderSessionError)
+        if loop_id is not None and where is not None and not own_fault:
             self._failed_loops[loop_id] = where
 
     def _parts(self, ticket: Ticket) -> list[Ticket]:
         """A job for each point of a round that failed, so that the good ones still succeed."""
         if len(ticket.futures) == 1 or self._is_closed:
             return []
+        if isinstance(ticket.error, ProviderError | BudgetError):
+            return []  # the provider would be asked, and paid, once more for each of them
         return [
             ticket.part(
                 row, replace(ticket.job, id=self.next_job_id(), speculative=ticket.speculative)

@@ -36,6 +36,8 @@ class Ticket:
         spent: The service of the last attempt.
         entry: Where it stands in its session's journal, if there is one.
         is_recalled: Whether its values were taken from there.
+        can_be_stopped: Whether the attempt that runs can be.
+        sent: What that evaluates.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Ticket:
         "_pieces",
         "_span",
         "calibration_id",
+        "can_be_stopped",
         "convert",
         "dispatched_at",
         "entry",
@@ -54,6 +57,7 @@ class Ticket:
         "job",
         "points",
         "queued_at",
+        "sent",
         "speculative",
         "spent",
         "state",
@@ -85,6 +89,8 @@ class Ticket:
         self.first_shot_at: float | None = None
         self.finished_at: float | None = None
         self.where: str | None = None
+        self.can_be_stopped = False
+        self.sent: Evaluation | None = None
         self.calibration_id: str | None = None
         self.usage = self.spent = _NO_USAGE
         self._pieces: tuple[Outcome, ...] = ()  # of the points before the span
@@ -167,11 +173,13 @@ class Ticket:
     def next_points(self) -> Evaluation:
         """What this attempt evaluates."""
         work = cast("Evaluation", self.work)
-        return work if self._span is None else work.at(range(*self._span))
+        self.sent = work if self._span is None else work.at(range(*self._span))
+        return self.sent
 
     def add(self, outcome: Outcome) -> Outcome | None:
         """Take in what this attempt gave; returns the outcome of all points once it is there."""
-        self.spent = Usage(outcome.usage.qpu_seconds, outcome.usage.cpu_seconds)
+        spent = outcome.usage
+        self.spent = Usage(spent.qpu_seconds, spent.cpu_seconds, spent.fixed_seconds)
         if self._span is None:
             self.usage = self.spent
             return outcome
@@ -179,6 +187,7 @@ class Ticket:
         self.usage = Usage(
             self.usage.qpu_seconds + self.spent.qpu_seconds,
             self.usage.cpu_seconds + self.spent.cpu_seconds,
+            self.usage.fixed_seconds + self.spent.fixed_seconds,
         )
         if self.has_rest():
             return None
@@ -207,7 +216,7 @@ class Ticket:
         """The job has ended; its work, which may be large, is let go."""
         self.state = state
         self.finished_at = now
-        self.work = self.convert = None
+        self.work = self.sent = self.convert = None
 
     def snapshot(self, *, is_cancelled: bool = False) -> JobSnapshot:
         """What has happened so far.

@@ -53,10 +53,17 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Measured service of an attempt, in seconds of each resource."""
+    """Measured service of an attempt, in seconds of each resource.
+
+    Attributes:
+        qpu_seconds: On the device.
+        cpu_seconds: On a CPU slot.
+        fixed_seconds: Of the QPU time, its share of what the attempt takes whatever is in it.
+    """
 
     qpu_seconds: float = 0.0
     cpu_seconds: float = 0.0
+    fixed_seconds: float = 0.0
 
     def __post_init__(self) -> None:
         if not (0.0 <= self.qpu_seconds < _INFINITE and 0.0 <= self.cpu_seconds < _INFINITE):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Protocol
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Protocol
 
 from efaas.model.job import CPU, Job, JobState, Usage
 from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
+
+if TYPE_CHECKING:
+    from efaas.policies.budget import Spending
 
 __all__ = ["FinishedJob", "Recorder"]
 
@@ -53,6 +57,7 @@ class Recorder:
         misses: int,
         checks: CheckTotals,
         recalled: int = 0,
+        spending: Mapping[str, Spending] | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -63,6 +68,7 @@ class Recorder:
             misses: Values for which none did.
             checks: What looking after the devices took.
             recalled: Points whose values were taken from the session's journal.
+            spending: What was spent at providers, by backend.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -74,6 +80,7 @@ class Recorder:
             misses=misses,
             checks=checks,
             recalled=recalled,
+            spending=spending or {},
         )
 
     def forget(self, session_id: int) -> None:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from efaas.policies.budget import Spending
 
 __all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
 
@@ -74,6 +78,8 @@ class SessionReport:
         misses: Values of ``speculate`` for which no guess came true.
         checks: What looking after the devices took.
         recalled: Points whose values were taken from the session's journal.
+        spending: What was spent at providers, by backend: expected before, measured after; by all
+            sessions on them.
     """
 
     seconds: float
@@ -83,6 +89,7 @@ class SessionReport:
     misses: int = 0
     checks: CheckTotals = CheckTotals()
     recalled: int = 0
+    spending: Mapping[str, Spending] = field(default_factory=dict)
 
     def __str__(self) -> str:
         rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]
@@ -116,4 +123,5 @@ class SessionReport:
             )
         if self.recalled:
             lines.append(f"taken from the journal: {self.recalled:,} evaluations")
+        lines += [f"{name} was sent {spent}" for name, spent in self.spending.items()]
         return "\n".join(lines)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from scipy.optimize import OptimizeResult
 
 from efaas.optimize.counted import CountedOracle
-from efaas.optimize.limits import INTERRUPTED, LIMIT_REACHED, Limits, Stopped
+from efaas.optimize.limits import INTERRUPTED, Limits, Stopped
 from efaas.optimize.oracle import oracle_for
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
@@ -76,13 +77,14 @@ def drive(
         try:
             result = run(asked)
         except Stopped as stopped:
-            result = asked.stopped(LIMIT_REACHED, str(stopped))
+            result = asked.stopped(stopped.status, str(stopped))
         except KeyboardInterrupt:
             if asked.best is None:
                 raise
             result = asked.stopped(INTERRUPTED, "interrupted (Ctrl-C)")
         if asked.has_tolerated and isinstance(result, OptimizeResult):
-            result["fun"] = asked.exact_value(result["x"])
+            with suppress(Stopped):
+                result["fun"] = asked.exact_value(result["x"])
     finally:
         broken = "" if oracle is None else oracle.broken
         asked.close()

@@ -7,7 +7,14 @@ from typing import Any
 
 from efaas.errors import OptimizerError
 
-__all__ = ["INTERRUPTED", "LIMIT_REACHED", "Limits", "Stopped"]
+__all__ = [
+    "BUDGET_REACHED",
+    "INTERRUPTED",
+    "LIMIT_REACHED",
+    "PROVIDER_SESSION_ENDED",
+    "Limits",
+    "Stopped",
+]
 
 LIMIT_REACHED = 98
 """``result.status`` where a limit ended the run."""
@@ -16,8 +23,23 @@ INTERRUPTED = 97
 """``result.status`` where Ctrl-C ended the run."""
 
 
+BUDGET_REACHED = 96
+"""``result.status`` where going on would have passed the budget of a backend."""
+
+PROVIDER_SESSION_ENDED = 95
+"""``result.status`` where the provider's session has ended, and it was to stop then."""
+
+
 class Stopped(BaseException):
-    """Leaves the optimizer; no ``Exception``, or some optimizers would catch it."""
+    """Leaves the optimizer; no ``Exception``, or some optimizers would catch it.
+
+    Attributes:
+        status: For the result.
+    """
+
+    def __init__(self, message: str, status: int = LIMIT_REACHED) -> None:
+        super().__init__(message)
+        self.status = status
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from efaas.optimize.door import (
     require_shots,
 )
 from efaas.optimize.drive import drive
-from efaas.optimize.limits import Limits
+from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Limits
 from efaas.optimize.report import SpeculationReport
 from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
 from efaas.optimize.speculation import OFF, Speculation, as_speculation
@@ -92,8 +92,9 @@ def minimize(
 
     Returns:
         Scipy's ``OptimizeResult`` with one more field, ``speculation``: a ``SpeculationReport``.
-        Where a limit, or Ctrl-C on an objective of a session, ended the run, ``x`` and ``fun`` are
-        the best so far, ``success`` is False, and ``message`` says what ended it.
+        Where a limit, the budget of a backend, or Ctrl-C on an objective of a session, ended the
+        run, ``x`` and ``fun`` are the best so far, ``success`` is False, and ``message`` says what
+        ended it.
 
     Raises:
         OptimizerError: Scipy does not know the method, or arguments contradict each other or the
@@ -155,7 +156,8 @@ def minimize(
         if better is None:
             raise
         raise better from error
-    if final_shots is not None and result.get("x") is not None:
+    has_means = result.get("status") not in (BUDGET_REACHED, PROVIDER_SESSION_ENDED)
+    if final_shots is not None and result.get("x") is not None and has_means:
         result["final_fun"] = fun.submit(result["x"], shots=final_shots).result()
     return result
 

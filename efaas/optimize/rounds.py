@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from scipy.optimize import OptimizeResult
 
-from efaas.errors import InputError
+from efaas.errors import BudgetError, InputError, JobFailedError, ProviderSessionError
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
+from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Stopped
 from efaas.optimize.scenarios import value_in
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
@@ -138,7 +139,7 @@ class RoundedObjective:
         """The objective at ``x`` itself, whatever may be near."""
         ask = Ask(x)
         future = self._committed(ask)
-        answer = future.result()
+        answer = _value(future)
         self._tally.came_from(getattr(future, "origin", None))
         self._tally.used(self._source.evaluations_of(ask))
         return answer
@@ -179,7 +180,7 @@ class RoundedObjective:
                 future = self._committed(ask)
                 if self._source.prepares and self._predictor is not None:
                     future.add_done_callback(self._arrived)
-        answer = future.result()
+        answer = _value(future)
         with self._lock:
             self._tally.came_from(getattr(future, "origin", None))
             self._consumed(ask, answer)
@@ -421,11 +422,24 @@ class RoundedObjective:
             return None
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
-        corrected = float(future.result()) + substitution.difference
+        corrected = float(_value(future)) + substitution.difference
         self._tally.came_from(getattr(future, "origin", None))
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)
         return corrected
+
+
+def _value(future: Future[Any]) -> Any:
+    """A future's value; leaves the optimizer where going on is not allowed."""
+    try:
+        return future.result()
+    except JobFailedError as failed:
+        match failed.__cause__:
+            case BudgetError() as error:
+                raise Stopped(str(error), BUDGET_REACHED) from error
+            case ProviderSessionError() as error:
+                raise Stopped(str(error), PROVIDER_SESSION_ENDED) from error
+        raise
 
 
 def _place(candidate: Candidate, ask: Ask, pending: Step) -> int:

@@ -191,17 +191,22 @@ class ObjectiveSource:
             return None
         began_at = min(job.timeline.submitted_at for job in jobs.values())
         ended_at = max(ends)
-        busy = sum(job.usage.qpu_seconds for job in jobs.values())
+        # What a further evaluation would not add to is overhead, wherever it is spent.
+        busy = sum(_marginal_seconds(job.usage) for job in jobs.values())
         evaluations = sum(map(self.evaluations_of, begun.asked))
         for ask, guess in zip(begun.guessed, begun.guesses, strict=True):
             if guess.usage is not None:
-                busy += guess.usage.qpu_seconds
+                busy += _marginal_seconds(guess.usage)
                 evaluations += self.evaluations_of(ask)
         overhead = max(0.0, ended_at - began_at - busy)
         return Measured(began_at, ended_at, RoundTimes(overhead, busy / evaluations))
 
     def close(self) -> None:
         """Nothing is held: the session is the user's."""
+
+
+def _marginal_seconds(usage: Usage) -> float:
+    return max(0.0, usage.qpu_seconds - usage.fixed_seconds)
 
 
 class PooledFunction:

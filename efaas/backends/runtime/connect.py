@@ -1,0 +1,232 @@
+"""From what a user names a device by to the vendor's backend object."""
+
+from __future__ import annotations
+
+import difflib
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from efaas.backends.runtime.faults import Redactor, error_of, fault_of
+from efaas.backends.runtime.retry import Trouble
+from efaas.backends.runtime.transport import limit_requests
+from efaas.backends.specs import fake_device
+from efaas.errors import AccessError, InputError, UnavailableError, UnknownBackendError
+
+if TYPE_CHECKING:
+    from qiskit.providers import BackendV2
+
+__all__ = ["Connected", "TimeLimits", "connected"]
+
+T = TypeVar("T")
+
+_PASSING = (Trouble.CONNECTION, Trouble.TIMEOUT, Trouble.SERVER, Trouble.LIMITED)
+
+
+@dataclass(frozen=True, slots=True)
+class TimeLimits:
+    """How long is waited for what, in seconds.
+
+    Attributes:
+        answer: For the answer to a request; the vendor's client waits for ever.
+        submission: For the answer to the submission of a job.
+        connection: For logging in.
+        run: For a job that runs to end; it is cancelled then.
+        queue: For a job to begin; None for as long as it takes. It is cancelled then.
+        outage: For a device that is down to come back, before its jobs are cancelled.
+    """
+
+    answer: float = 30.0
+    submission: float = 120.0
+    connection: float = 120.0
+    run: float = 4 * 3600.0
+    queue: float | None = None
+    outage: float = 1800.0
+
+    def __post_init__(self) -> None:
+        for name in ("answer", "submission", "connection", "run", "queue", "outage"):
+            value = getattr(self, name)
+            if value is not None and not value > 0:
+                raise InputError(f"{name} of the time limits is more than 0; got {value!r}")
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """A device.
+
+    Attributes:
+        device: The vendor's backend object.
+        is_local: Whether the client simulates it itself.
+    """
+
+    device: BackendV2
+    is_local: bool
+
+
+def connected(
+    spec: Any,
+    *,
+    service: Any,
+    instance: str | None,
+    calibration_id: str | None,
+    use_fractional_gates: bool,
+    limits: TimeLimits,
+    redactor: Redactor,
+) -> Connected:
+    """The device that a specification means.
+
+    Args:
+        spec: The name of a device, or of a fake one; a backend object of the service, or a fake
+            device.
+        service: A ``QiskitRuntimeService``; None for the saved account.
+        instance: Which of the account's instances; None for the service's choice.
+        calibration_id: The calibration to pin it to; None for the latest.
+        use_fractional_gates: Whether its fractional gates are used.
+        limits: How long to wait.
+        redactor: Is told of the account's secrets.
+
+    Raises:
+        UnknownBackendError: The account has no device of that name.
+        AccessError: There is no account, or the service does not let it in.
+        UnavailableError: The service cannot be reached.
+        InputError: Nothing that stands for a device.
+    """
+    from qiskit.providers import BackendV2
+    from qiskit_ibm_runtime import IBMBackend
+
+    if isinstance(spec, IBMBackend):
+        if calibration_id is not None or use_fractional_gates or service is not None:
+            raise InputError(
+                f"{spec.name} is a backend object already: give service, calibration_id and "
+                "use_fractional_gates to the service's backend(...), or pass its name"
+            )
+        _learn(spec.service, redactor)
+        _limit(spec.service, spec, limits)
+        return Connected(spec, is_local=False)
+    if isinstance(spec, BackendV2):
+        return Connected(spec, is_local=True)
+    if not isinstance(spec, str):
+        raise InputError(
+            "expected the name of a device such as 'ibm_torino', a backend object of "
+            f"QiskitRuntimeService, or a fake device; got {spec!r} ({type(spec).__name__})"
+        )
+    if spec.strip().lower().startswith("fake_"):
+        return Connected(fake_device(spec), is_local=True)
+    if service is None:
+        service = _logged_in(instance, limits, redactor)
+    _learn(service, redactor)
+    _limit(service, None, limits)
+    device = _found(service, spec, instance, calibration_id, use_fractional_gates, limits, redactor)
+    _limit(service, device, limits)
+    return Connected(device, is_local=False)
+
+
+def _logged_in(instance: str | None, limits: TimeLimits, redactor: Redactor) -> Any:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    try:
+        return _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection)
+    except Exception as raised:
+        fault = fault_of(raised, redactor)
+        how = (
+            "save one once, with an API key from https://quantum.cloud.ibm.com: "
+            "QiskitRuntimeService.save_account(token=..., overwrite=True, set_as_default=True)"
+        )
+        if isinstance(raised, UnavailableError):
+            failure: Exception = raised
+        elif type(raised).__name__ == "AccountNotFoundError":
+            failure = AccessError(f"no account of IBM Quantum is saved here; {how}")
+        elif type(raised).__name__ == "InvalidAccountError" and fault.trouble not in _PASSING:
+            failure = AccessError(
+                f"IBM Quantum does not take the account that is saved; {how}. It said: "
+                f"{fault.message}",
+                status=fault.status,
+            )
+        else:
+            failure = error_of(fault, "logging in to IBM Quantum")
+    raise failure
+
+
+def _found(
+    service: Any,
+    name: str,
+    instance: str | None,
+    calibration_id: str | None,
+    use_fractional_gates: bool,
+    limits: TimeLimits,
+    redactor: Redactor,
+) -> Any:
+    def find() -> Any:
+        return service.backend(
+            name,
+            instance=instance,
+            use_fractional_gates=use_fractional_gates,
+            calibration_id=calibration_id,
+        )
+
+    try:
+        return _bounded(find, limits.connection)
+    except Exception as raised:
+        if isinstance(raised, UnavailableError):
+            failure: Exception = raised
+        elif type(raised).__name__ != "QiskitBackendNotFoundError":
+            failure = error_of(fault_of(raised, redactor), f"looking for {name}")
+        else:
+            failure = _unknown(service, name, limits)
+    raise failure
+
+
+def _unknown(service: Any, name: str, limits: TimeLimits) -> UnknownBackendError:
+    try:
+        known = sorted(b.name for b in _bounded(service.backends, limits.connection))
+    except Exception:  # the names only help
+        known = []
+    close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
+    hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
+    listed = f" It may use {', '.join(known)}" if known else ""
+    return UnknownBackendError(
+        f"this account has no device {name!r}{hint}.{listed}. Which devices there are depends on "
+        "the instance",
+        name=name,
+        close_matches=close,
+    )
+
+
+def _learn(service: Any, redactor: Redactor) -> None:
+    """Have the account's secrets taken out of all text."""
+    try:
+        account = service.active_account() or {}
+    except Exception:  # a service that does not show its account holds nothing to hide
+        return
+    redactor.learn(account.get("token"))
+    proxies = account.get("proxies") or {}
+    if isinstance(proxies, dict):
+        redactor.learn(proxies.get("password_ntlm"))
+
+
+def _limit(service: Any, device: Any, limits: TimeLimits) -> None:
+    for owner in (service, device):
+        if owner is not None:
+            limit_requests(owner, read_seconds=limits.answer, submit_seconds=limits.submission)
+
+
+def _bounded(act: Callable[[], T], seconds: float) -> T:
+    """The result of something that may hang: its own requests have no time limit yet."""
+    results: list[T] = []
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            results.append(act())
+        except BaseException as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run, name="efaas-connect", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if errors:
+        raise errors[0]
+    if not results:
+        raise UnavailableError(f"IBM Quantum did not answer within {seconds:g} s")
+    return results[0]

@@ -1,0 +1,441 @@
+"""The life of provider sessions: opened at the first job, watched, renewed or given up, closed.
+
+A dedicated session is billed by the wall clock from its first job until it is closed or has been
+idle for the provider's interactive time, so none is left open: it is closed with the backend, when
+that is forgotten, and when the interpreter exits.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from efaas.backends.runtime.modes import fallback_of
+from efaas.clock import Clock, SystemClock
+from efaas.errors import AccessError, ProviderError, ProviderSessionError
+
+if TYPE_CHECKING:
+    from efaas.backends.runtime.client import RuntimeClient
+
+__all__ = ["OnExpiry", "ProviderEvent", "ProviderSessions", "SessionState"]
+
+logger = logging.getLogger("efaas.backends.runtime")
+
+OnExpiry = Literal["renew", "stop"]
+"""What happens when a provider session has ended before the loop."""
+
+_MOST_EVENTS = 1000
+_WARN_SECONDS = 60.0
+_WARN_SHARE = 0.25  # of a short time
+_CLOCKS_APART_SECONDS = 5.0  # the provider's clock and ours
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """Something that happened at the provider.
+
+    Attributes:
+        at: When, in the clock's seconds.
+        kind: Such as "opened", "closed", "ended", "expiring", "mode".
+        message: In words.
+        session_id: The provider session, where it is about one.
+    """
+
+    at: float
+    kind: str
+    message: str
+    session_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SessionState:
+    """The provider session that is open now.
+
+    Attributes:
+        id: Its id at the provider; None in local testing mode.
+        mode: "session" or "batch".
+        opened_at: When it was asked for, in the clock's seconds.
+        first_job_at: When its first job was seen to have begun, from when on it is billed.
+        last_job_at: When it was last busy.
+        interactive_seconds: How long it may be idle before it ends; None where unknown.
+        max_seconds: How long it may last at all; None where unknown.
+    """
+
+    id: str | None
+    mode: str
+    opened_at: float
+    first_job_at: float | None = None
+    last_job_at: float | None = None
+    interactive_seconds: float | None = None
+    max_seconds: float | None = None
+
+    @property
+    def closes_at(self) -> float | None:
+        """When its maximum time is over; None where that is not known."""
+        if self.max_seconds is None:
+            return None
+        began = self.opened_at if self.first_job_at is None else self.first_job_at
+        return began + self.max_seconds
+
+    @property
+    def idles_at(self) -> float | None:
+        """When it is put aside unless a job comes; None where that is not known.
+
+        It is not billed then, still takes jobs, and waits in the queue with the next.
+        """
+        if self.interactive_seconds is None or self.last_job_at is None:
+            return None
+        return self.last_job_at + self.interactive_seconds
+
+    @property
+    def ends_at(self) -> float | None:
+        """When it is no longer active unless a job comes; None where that is not known."""
+        ends = [at for at in (self.closes_at, self.idles_at) if at is not None]
+        return min(ends, default=None)
+
+
+class ProviderSessions:
+    """Opens provider sessions one after the other, as they are needed. Safe for several threads.
+
+    Attributes:
+        mode: "session", "batch" or "job": what is used now.
+        opened: How many were opened.
+    """
+
+    def __init__(
+        self,
+        client: RuntimeClient,
+        mode: str,
+        *,
+        may_fall_back: bool,
+        max_seconds: int | None,
+        on_expiry: OnExpiry,
+        clock: Clock,
+        allowance: Callable[[], float | None],
+        opened: Callable[[str], None],
+    ) -> None:
+        """Open nothing yet.
+
+        Args:
+            client: Asks the service.
+            mode: What to use.
+            may_fall_back: Whether to use another mode where the account may not use this one.
+            max_seconds: How long each may last; None for what the plan allows.
+            on_expiry: "renew" to open another when one has ended, "stop" to raise.
+            clock: What times are measured by.
+            allowance: How many seconds the budget has left for a further one.
+            opened: Told of the mode of each that is opened.
+        """
+        self.mode = mode
+        self.opened = 0
+        self._client = client
+        self._may_fall_back = may_fall_back
+        self._max_seconds = max_seconds
+        self._on_expiry = on_expiry
+        self._clock = clock
+        self._allowance = allowance
+        self._tell = opened
+        self._lock = threading.RLock()
+        self._held = _Held(client)
+        self._state: SessionState | None = None
+        self._seconds_before = 0.0
+        self._events: deque[ProviderEvent] = deque(maxlen=_MOST_EVENTS)
+        self._timer: threading.Timer | None = None
+        self._finalizer = weakref.finalize(self, _close_held, self._held)
+
+    @property
+    def state(self) -> SessionState | None:
+        """The provider session that is open, or None."""
+        return self._state
+
+    @property
+    def events(self) -> tuple[ProviderEvent, ...]:
+        """What happened, the oldest first."""
+        with self._lock:
+            return tuple(self._events)
+
+    def note(self, kind: str, message: str, *, level: int = logging.INFO) -> None:
+        """Remember something that happened, and log it."""
+        state = self._state
+        event = ProviderEvent(self._clock.now(), kind, message, None if state is None else state.id)
+        with self._lock:
+            self._events.append(event)
+        logger.log(level, "%s: %s", self._client.name, message)
+
+    def current(self) -> Any:
+        """What jobs are sent to: the open provider session, or a new one; in mode "job" the device.
+
+        Raises:
+            ProviderSessionError: One has ended, and no other is to be opened; or none may be.
+            ProviderError: The service cannot be asked.
+        """
+        with self._lock:
+            self._check_idle()
+            if self.mode == "job":
+                return self._client.device
+            if self._held.session is None:
+                self._open()
+            return self._client.device if self.mode == "job" else self._held.session
+
+    def has_ended(self) -> bool:
+        """Whether the open provider session was found to take no more jobs; asks the service.
+
+        It is let go then. What comes next is ``current``'s to decide.
+        """
+        with self._lock:
+            session, state = self._held.session, self._state
+            if session is None or state is None or self._client.is_local:
+                return False
+            try:
+                details = self._client.session_details(session)
+            except ProviderError as error:
+                if error.status != 404:
+                    raise
+                details = {"state": "closed", "accepting_jobs": False}
+            if details.get("accepting_jobs", True) and details.get("state") != "closed":
+                return False
+            self._let_go(self._why_ended(state), details)
+            return True
+
+    def job_began(self) -> None:
+        """A job of the open provider session runs: it is billed from now on."""
+        self._change(first=True)
+
+    def job_ended(self) -> None:
+        """A job of the open provider session has ended: it is idle from now on."""
+        self._change(first=False)
+        self._warn_in_time()
+
+    def seconds(self) -> float:
+        """How long provider sessions have lasted, from their first jobs on, all together."""
+        with self._lock:
+            return self._seconds_before + self._lasted(self._state)
+
+    def close(self, *, drop_jobs: bool = False) -> None:
+        """Close the open provider session, if there is one; another may be opened later."""
+        with self._lock:
+            self._cancel_timer()
+            if self._held.session is None:
+                return
+            state, session = self._state, self._held.session
+            failure = self._held.close(drop_jobs=drop_jobs)
+            if failure is not None:
+                self.note("close failed", failure, level=logging.WARNING)
+            elif state is not None:
+                self.note("closed", f"the {state.mode} {state.id} was closed")
+            measured = None
+            if state is not None and state.first_job_at is not None and failure is None:
+                with suppress(ProviderError):  # what it is billed, in the provider's own words
+                    measured = self._client.session_details(session).get("usage_time")
+            lasted = self._lasted(state) if measured is None else float(measured)
+            self._seconds_before += lasted
+            self._state = None
+
+    # Under the lock.
+
+    def _open(self) -> None:
+        while self.mode != "job":
+            try:
+                seconds = self._seconds_for_next()
+                session = self._client.open_session(self.mode, seconds)
+            except ProviderError as error:
+                is_refusal = isinstance(error, AccessError) or error.status in (400, 403, 409)
+                if not is_refusal or error.status == 401:
+                    raise
+                if not self._may_fall_back:
+                    raise ProviderSessionError(
+                        f"this account may not open a {self.mode} on {self._client.name}: leave "
+                        f"mode= out, and the best that it may use is chosen. {error}",
+                        status=error.status,
+                    ) from None
+                refused, self.mode = self.mode, fallback_of(self.mode)
+                self.note(
+                    "mode",
+                    f"this account may not open a {refused}; using mode {self.mode!r}. Pinning, "
+                    "warm cache and packing stay",
+                    level=logging.WARNING,
+                )
+                self._tell(self.mode)
+                continue
+            self._hold(session, seconds)
+            return
+
+    def _hold(self, session: Any, seconds: int | None) -> None:
+        self._held.session = session
+        self.opened += 1
+        now = self._clock.now()
+        details: dict[str, Any] = {}
+        try:
+            details = self._client.session_details(session)
+        except ProviderError as error:
+            logger.warning("%s", error)
+        max_seconds = details.get("max_time") or seconds
+        self._state = SessionState(
+            id=getattr(session, "session_id", None),
+            mode=self.mode,
+            opened_at=now,
+            interactive_seconds=details.get("interactive_timeout"),
+            max_seconds=max_seconds,
+        )
+        self._tell(self.mode)
+        self.note("opened", f"the {self.mode} {self._state.id} was opened")
+
+    def _seconds_for_next(self) -> int | None:
+        """How long the next may last.
+
+        Raises:
+            BudgetError: The budget has nothing left for one.
+        """
+        left = self._allowance()
+        if left is None:
+            return self._max_seconds
+        return int(left) if self._max_seconds is None else min(int(left), self._max_seconds)
+
+    def _check_idle(self) -> None:
+        """Look whether the provider session still lives where it has been idle for long."""
+        state = self._state
+        ends_at = None if state is None else state.ends_at
+        if ends_at is not None and self._clock.now() >= ends_at:
+            self.has_ended()
+
+    def _let_go(self, why: str, details: dict[str, Any]) -> None:
+        state = self._state
+        assert state is not None
+        self._cancel_timer()
+        self._held.session = None
+        measured = details.get("usage_time")
+        self._seconds_before += self._lasted(state) if measured is None else float(measured)
+        self.note("ended", f"the {state.mode} {state.id} has ended: {why}", level=logging.WARNING)
+        self._state = None
+        if self._on_expiry == "stop":
+            raise ProviderSessionError(
+                f"the {state.mode} {state.id} on {self._client.name} has ended: {why}. It was to "
+                "stop then (on_expiry='stop'); with on_expiry='renew' another would be opened"
+            )
+
+    def _why_ended(self, state: SessionState) -> str:
+        closes_at = state.closes_at
+        if closes_at is not None and self._clock.now() >= closes_at - _CLOCKS_APART_SECONDS:
+            return f"its maximum time, {state.max_seconds:g} s, is over"
+        return "it was closed from outside"
+
+    def _lasted(self, state: SessionState | None) -> float:
+        if state is None or state.first_job_at is None:
+            return 0.0
+        now = self._clock.now()
+        until = now if state.ends_at is None else min(now, state.ends_at)
+        return max(0.0, until - state.first_job_at)
+
+    def _change(self, *, first: bool) -> None:
+        with self._lock:
+            state = self._state
+            if state is None:
+                return
+            now = self._clock.now()
+            began = state.first_job_at
+            self._state = SessionState(
+                id=state.id,
+                mode=state.mode,
+                opened_at=state.opened_at,
+                first_job_at=now if began is None else began,
+                last_job_at=state.last_job_at if first else now,
+                interactive_seconds=state.interactive_seconds,
+                max_seconds=state.max_seconds,
+            )
+            if first:
+                self._cancel_timer()
+
+    def _warn_in_time(self) -> None:
+        """Warn some time before the provider session ends, if no job comes until then."""
+        with self._lock:
+            self._cancel_timer()
+            state = self._state
+            warn_at = None if state is None else _warn_at(state)
+            if warn_at is None:
+                return
+            left = warn_at - self._clock.now()
+            if not isinstance(self._clock, SystemClock):
+                if left <= 0:
+                    self._warn(state)
+                return
+            self._timer = threading.Timer(max(0.0, left), _weakly(self, state))
+            self._timer.daemon = True
+            self._timer.start()
+
+    def _warn(self, state: SessionState | None) -> None:
+        with self._lock:
+            if state is None or self._state is not state or state.ends_at is None:
+                return  # a job has come since
+            left = max(0.0, state.ends_at - self._clock.now())
+            if state.ends_at == state.closes_at:
+                then = "another is opened" if self._on_expiry == "renew" else "the loop stops"
+                what = f"ends in {left:.0f} s, when its maximum time is over; then {then}"
+            else:
+                what = f"is put aside in {left:.0f} s unless a job comes; the next job then queues"
+            self.note("expiring", f"the {state.mode} {state.id} {what}", level=logging.WARNING)
+
+    def _cancel_timer(self) -> None:
+        timer, self._timer = self._timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+class _Held:
+    """The open provider session, so that it can be closed when its owner is gone."""
+
+    def __init__(self, client: RuntimeClient) -> None:
+        self.client = client
+        self.session: Any = None
+
+    def close(self, *, drop_jobs: bool) -> str | None:
+        """Close it; what went wrong, if anything did."""
+        session, self.session = self.session, None
+        if session is None:
+            return None
+        try:
+            self.client.close_session(session, drop_jobs=drop_jobs)
+        except ProviderError as error:
+            if error.status in (404, 409):  # it was closed already
+                return None
+            return (
+                f"the provider session {getattr(session, 'session_id', None)} could not be closed, "
+                f"and may be billed until it has been idle for long enough: {error}"
+            )
+        return None
+
+
+def _close_held(held: _Held) -> None:
+    """Close what is left open by a backend that was forgotten, or at the interpreter's exit."""
+    failure = held.close(drop_jobs=True)
+    if failure is not None:
+        logger.warning("%s", failure)
+
+
+def _warn_at(state: SessionState) -> float | None:
+    """When to warn that it will end."""
+    instants = []
+    if state.closes_at is not None:
+        instants.append(
+            state.closes_at - min(_WARN_SECONDS, _WARN_SHARE * (state.max_seconds or 0))
+        )
+    if state.idles_at is not None:
+        instants.append(state.idles_at - _WARN_SHARE * (state.interactive_seconds or 0))
+    return min(instants, default=None)
+
+
+def _weakly(sessions: ProviderSessions, state: SessionState | None) -> Callable[[], None]:
+    """A warning that keeps nothing alive."""
+    reference = weakref.ref(sessions)
+
+    def warn() -> None:
+        alive = reference()
+        if alive is not None:
+            alive._warn(state)
+
+    return warn

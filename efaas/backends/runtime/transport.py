@@ -1,0 +1,73 @@
+"""The client's HTTP sessions, given time limits, and no retries behind our back.
+
+The client waits for ever for an answer, and sends a job up to five times by itself where a server
+says 5xx, although the first may have been accepted. Both are set on the ``requests`` session that
+it keeps, which is not part of its documented interface: where it has moved, that is said, and
+the rest still works.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+
+__all__ = ["limit_requests"]
+
+logger = logging.getLogger("efaas.backends.runtime")
+
+_CONNECT_SECONDS = 10.0
+
+
+class _LimitedAdapter(HTTPAdapter):
+    """Sends a request once, and waits for its answer for a limited time."""
+
+    def __init__(self, read_seconds: float, submit_seconds: float) -> None:
+        super().__init__(max_retries=0)
+        self._read_seconds = read_seconds
+        self._submit_seconds = submit_seconds
+
+    def send(self, request: Any, *args: Any, **options: Any) -> Any:
+        """Send it; for the arguments see ``requests``."""
+        is_submission = request.method == "POST" and request.url.rstrip("/").endswith("/jobs")
+        seconds = self._submit_seconds if is_submission else self._read_seconds
+        options["timeout"] = (_CONNECT_SECONDS, seconds)
+        return super().send(request, *args, **options)
+
+
+def limit_requests(owner: Any, *, read_seconds: float, submit_seconds: float) -> bool:
+    """Give the HTTP sessions of a service or a backend time limits.
+
+    Args:
+        owner: A ``QiskitRuntimeService`` or one of its backends.
+        read_seconds: Longest silence while an answer is waited for.
+        submit_seconds: The same for the submission of a job.
+
+    Returns:
+        Whether any was found.
+    """
+    sessions = [session for session in map(_session_of, _clients_of(owner)) if session is not None]
+    for session in sessions:
+        adapter = _LimitedAdapter(read_seconds, submit_seconds)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+    if not sessions:
+        logger.warning(
+            "this version of qiskit-ibm-runtime keeps its HTTP sessions elsewhere: requests have "
+            "no time limit"
+        )
+    return bool(sessions)
+
+
+def _clients_of(owner: Any) -> list[Any]:
+    clients = [getattr(owner, "_api_client", None), getattr(owner, "_active_api_client", None)]
+    by_instance = getattr(owner, "_api_clients", None)
+    if isinstance(by_instance, dict):
+        clients.extend(by_instance.values())
+    return list({id(client): client for client in clients if client is not None}.values())
+
+
+def _session_of(client: Any) -> Any:
+    session = getattr(client, "_session", None)
+    return session if callable(getattr(session, "mount", None)) else None

@@ -1,0 +1,270 @@
+"""What may be spent at a provider, and what has been: nothing is sent that would pass it.
+
+Every job is given a grant before it is sent. A grant reserves what the job may take at most, and
+that maximum goes with the job, so that the provider ends a job that was expected to be shorter.
+Whatever is true of the estimates, the sum cannot pass the budget.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+
+from efaas.errors import BudgetError, InputError
+
+__all__ = ["NO_BUDGET", "Budget", "Grant", "Spending", "Treasury"]
+
+_HEADROOM = 2.0
+_LEAST_HEADROOM_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Bounds on what is spent at a provider; None for no bound.
+
+    Attributes:
+        qpu_seconds: QPU time of all jobs together.
+        session_seconds: Wall-clock time of provider sessions, from the first job's start: what a
+            dedicated session is billed for, thinking included.
+        jobs: Jobs at the provider.
+        money: In whatever currency ``price_per_second`` is in.
+        price_per_second: What a billed second costs; needed with ``money``. Billed are session
+            seconds in mode "session", QPU seconds otherwise.
+
+    Example:
+        >>> Budget(qpu_seconds=60, jobs=100).is_unlimited
+        False
+    """
+
+    qpu_seconds: float | None = None
+    session_seconds: float | None = None
+    jobs: int | None = None
+    money: float | None = None
+    price_per_second: float | None = None
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if value is None:
+                continue
+            is_number = isinstance(value, int | float) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf:
+                raise InputError(
+                    f"{field.name} of a budget is a finite number of 0 or more; got {value!r}"
+                )
+        if self.jobs is not None and self.jobs != int(self.jobs):
+            raise InputError(f"jobs of a budget is a whole number; got {self.jobs!r}")
+        if self.money is not None and not self.price_per_second:
+            raise InputError(
+                "a budget of money needs to know what a second costs: give price_per_second, "
+                "as your contract or the provider's price list has it"
+            )
+
+    @property
+    def is_unlimited(self) -> bool:
+        """Whether nothing is bounded."""
+        return self.qpu_seconds is self.session_seconds is self.jobs is self.money is None
+
+
+NO_BUDGET = Budget()
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave to send one job.
+
+    Attributes:
+        id: Of the grant.
+        expected_seconds: The QPU time that it is expected to take.
+        reserved_seconds: The QPU time that is set aside for it.
+        cap_seconds: What the provider must not let it pass, whole seconds; None for no cap.
+    """
+
+    id: int
+    expected_seconds: float
+    reserved_seconds: float
+    cap_seconds: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Spending:
+    """What was spent.
+
+    Attributes:
+        jobs: Jobs that were sent.
+        expected_seconds: QPU time that they were expected to take, before they were sent.
+        qpu_seconds: QPU time that those which have ended took, as measured by the provider.
+        session_seconds: Wall-clock time of provider sessions so far.
+        money: What that costs; None where no price is known.
+        reserved_seconds: QPU time set aside for jobs that have not ended.
+        unmeasured: Jobs that ended without the provider having said what they took; their
+            expected time is in ``qpu_seconds``.
+        budget: The bounds.
+    """
+
+    jobs: int = 0
+    expected_seconds: float = 0.0
+    qpu_seconds: float = 0.0
+    session_seconds: float = 0.0
+    money: float | None = None
+    reserved_seconds: float = 0.0
+    unmeasured: int = 0
+    budget: Budget = NO_BUDGET
+
+    def __str__(self) -> str:
+        parts = [
+            f"{self.jobs:,} jobs",
+            f"{self.qpu_seconds:,.1f} QPU s measured",
+            f"{self.expected_seconds:,.1f} expected",
+        ]
+        if self.session_seconds:
+            parts.append(f"{self.session_seconds:,.1f} session s")
+        if self.money is not None:
+            parts.append(f"costs {self.money:,.2f}")
+        if self.unmeasured:
+            parts.append(f"{self.unmeasured} not measured yet")
+        limits = [
+            f"{field.name} {getattr(self.budget, field.name):g}"
+            for field in fields(self.budget)
+            if field.name != "price_per_second" and getattr(self.budget, field.name) is not None
+        ]
+        return ", ".join(parts) + (f" (budget: {', '.join(limits)})" if limits else "")
+
+
+class Treasury:
+    """Keeps the accounts of one budget. One thread at a time may use it.
+
+    Example:
+        >>> treasury = Treasury(Budget(qpu_seconds=30), bills_sessions=False)
+        >>> grant = treasury.grant(10.0)
+        >>> treasury.settle(grant, 12.0)
+        >>> treasury.spending().qpu_seconds
+        12.0
+    """
+
+    def __init__(self, budget: Budget, *, bills_sessions: bool) -> None:
+        """Open the accounts.
+
+        Args:
+            budget: The bounds.
+            bills_sessions: Whether money goes by session seconds, not by QPU seconds.
+        """
+        self.budget = budget
+        self._bills_sessions = bills_sessions
+        self._jobs = 0
+        self._expected = 0.0
+        self._spent = 0.0
+        self._session_seconds = 0.0
+        self._reserved: dict[int, float] = {}
+        self._unmeasured: dict[int, float] = {}
+
+    def bill_sessions(self, is_so: bool) -> None:
+        """Set what money goes by, once it is known which mode the account may use."""
+        self._bills_sessions = is_so
+
+    def grant(self, expected_seconds: float) -> Grant:
+        """Leave to send a job of which so much QPU time is expected.
+
+        Raises:
+            BudgetError: It might pass the budget.
+        """
+        budget = self.budget
+        if budget.jobs is not None and self._jobs + 1 > budget.jobs:
+            raise _refusal("jobs", budget.jobs, self._jobs, 1)
+        wished = max(_HEADROOM * expected_seconds, expected_seconds + _LEAST_HEADROOM_SECONDS)
+        reserved, cap = expected_seconds, None
+        for limit, allowed, spent, seconds in self._bounds():
+            left = (allowed - spent) / seconds
+            is_of_qpu = limit == "qpu_seconds" or (limit == "money" and not self._bills_sessions)
+            least = max(1.0, expected_seconds) if is_of_qpu else expected_seconds
+            # A provider takes caps in whole seconds.
+            most = math.floor(min(left, wished)) if is_of_qpu else left
+            if most < least or left <= 0:
+                raise _refusal(limit, allowed, spent, least * seconds)
+            if is_of_qpu:
+                cap = int(most) if cap is None else min(cap, int(most))
+                reserved = float(cap)
+        self._jobs += 1
+        self._expected += expected_seconds
+        grant = Grant(self._jobs, expected_seconds, reserved, cap)
+        self._reserved[grant.id] = reserved
+        return grant
+
+    def settle(self, grant: Grant, measured_seconds: float | None) -> None:
+        """A job has ended.
+
+        Args:
+            grant: Its grant.
+            measured_seconds: QPU time that it took; None while the provider has not said.
+        """
+        self._reserved.pop(grant.id, None)
+        self._spent -= self._unmeasured.pop(grant.id, 0.0)
+        if measured_seconds is None:
+            self._unmeasured[grant.id] = grant.expected_seconds
+            measured_seconds = grant.expected_seconds
+        self._spent += measured_seconds
+
+    def withdraw(self, grant: Grant) -> None:
+        """The job was never sent."""
+        if self._reserved.pop(grant.id, None) is not None:
+            self._jobs -= 1
+            self._expected -= grant.expected_seconds
+
+    def note_session_seconds(self, total: float) -> None:
+        """So long have provider sessions lasted by now, all together."""
+        self._session_seconds = max(self._session_seconds, total)
+
+    def seconds_for_a_session(self) -> float | None:
+        """How long a new provider session may last, or None for as long as it likes.
+
+        Raises:
+            BudgetError: Less than a second is left.
+        """
+        shortest = None
+        for limit, allowed, spent, seconds in self._bounds():
+            if limit == "session_seconds" or (limit == "money" and self._bills_sessions):
+                left = (allowed - spent) / seconds
+                if left < 1:
+                    raise _refusal(limit, allowed, spent, seconds)
+                shortest = left if shortest is None else min(shortest, left)
+        return shortest
+
+    def spending(self) -> Spending:
+        """What was spent so far."""
+        price = self.budget.price_per_second
+        billed = self._session_seconds if self._bills_sessions else self._spent
+        return Spending(
+            jobs=self._jobs,
+            expected_seconds=self._expected,
+            qpu_seconds=self._spent,
+            session_seconds=self._session_seconds,
+            money=None if price is None else price * billed,
+            reserved_seconds=sum(self._reserved.values()),
+            unmeasured=len(self._unmeasured),
+            budget=self.budget,
+        )
+
+    def _bounds(self) -> list[tuple[str, float, float, float]]:
+        """Each bound on seconds: its name, its value, what is gone, and how much a second is."""
+        budget, price = self.budget, self.budget.price_per_second or 0.0
+        committed = self._spent + sum(self._reserved.values())
+        bounds = []
+        if budget.qpu_seconds is not None:
+            bounds.append(("qpu_seconds", budget.qpu_seconds, committed, 1.0))
+        if budget.session_seconds is not None:
+            bounds.append(("session_seconds", budget.session_seconds, self._session_seconds, 1.0))
+        if budget.money is not None:
+            billed = self._session_seconds if self._bills_sessions else committed
+            bounds.append(("money", budget.money, price * billed, price))
+        return bounds
+
+
+def _refusal(limit: str, allowed: float, spent: float, needed: float) -> BudgetError:
+    return BudgetError(
+        f"the budget is reached: {limit} may be {allowed:g}, {spent:.4g} are spent or set aside, "
+        f"and the next job needs {needed:.4g}; it was not submitted. Raise the budget to go on",
+        limit=limit,
+        allowed=allowed,
+        spent=spent,
+        needed=needed,
+    )

@@ -1,0 +1,37 @@
+"""The backend contract, through the real client and HTTP, on the loopback service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from efaas.backends import RuntimeBackend
+from efaas.testing.backend_contract import BackendContract
+from tests.runtime.conftest import FAST, ServiceClock, opened_service
+
+if TYPE_CHECKING:
+    from efaas.backends.protocol import Backend
+    from efaas.testing.runtime_service import RuntimeService
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[RuntimeService]:
+    with opened_service() as service:
+        yield service
+
+
+class TestOnAService(BackendContract):
+    """The service takes seeds, so values are to be what they are on any simulator."""
+
+    shots = 16
+    has_exact_values = False
+
+    @pytest.fixture(autouse=True)
+    def connect(self, running: RuntimeService) -> None:
+        self.running = running
+
+    def make_backend(self) -> Backend:
+        clock = ServiceClock(self.running)
+        return RuntimeBackend("ibm_manila", options=FAST, seeded=True, mode="job", clock=clock)
