@@ -19,6 +19,7 @@ The tree::
     ├── ClosedError(RuntimeError)         the session or scheduler is closed
     ├── DeadlockError(RuntimeError)       waiting here could never end
     ├── JobFailedError(RuntimeError)      every attempt of a job failed
+    ├── MissingPackageError(ImportError)  an optional package is not installed
     └── InvariantError(AssertionError)    a bug in efaas itself; please report it
 
 Waiting for a cancelled job raises ``concurrent.futures.CancelledError``, as the
@@ -49,6 +50,7 @@ __all__ = [
     "InvariantError",
     "JobFailedError",
     "MeasurementError",
+    "MissingPackageError",
     "ObservableError",
     "OptimizerError",
     "ParameterError",
@@ -179,6 +181,28 @@ class JobFailedError(EfaasError, RuntimeError):
         super().__init__(message)
         self.job_id = job_id
         self.attempts = tuple(attempts)
+
+
+class MissingPackageError(EfaasError, ImportError):
+    """Something needs an optional package that is not installed.
+
+    Attributes:
+        package: The package.
+    """
+
+    def __init__(self, what: str, *, package: str, extra: str | None = None) -> None:
+        """Say what needs it, and how to install it.
+
+        Args:
+            what: What needs it.
+            package: The package.
+            extra: The extra of efaas that brings it, or None.
+        """
+        wanted = f"efaas[{extra}]" if extra else package
+        super().__init__(
+            f"{what} needs {package}, which is not installed: pip install '{wanted}'", name=package
+        )
+        self.package = package
 
 
 class InvariantError(EfaasError, AssertionError):

@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from efaas.dispatch import Guess
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
+    from efaas.observe.tape import Tape
     from efaas.optimize.asks import Ask
+    from efaas.optimize.observers import Observer
 
 __all__ = ["Objective", "SubmitsPoints"]
 
@@ -61,12 +63,20 @@ class Objective:
         shots: Shots of each measurement setting, or None for exact expectations.
     """
 
-    def __init__(self, loop: SubmitsPoints, experiment: Experiment, *, shots: int | None) -> None:
+    def __init__(
+        self,
+        loop: SubmitsPoints,
+        experiment: Experiment,
+        *,
+        shots: int | None,
+        tape: Tape | None = None,
+    ) -> None:
         self.num_parameters = experiment.num_parameters
         self.parameter_names = experiment.parameter_names
         self.shots = shots
         self._loop = loop
         self._experiment = experiment
+        self._tape = tape
 
     @property
     def profile(self) -> CircuitProfile:
@@ -175,6 +185,10 @@ class Objective:
         if ask.kind == "value":
             return 1
         return 2 * len(self._shift_rule().slots)
+
+    def observers(self) -> Sequence[Observer]:
+        """Who is to be told of a run of an optimizer that begins now: the session's trace."""
+        return [] if self._tape is None else [self._tape.run(self.loop_id)]
 
     def __repr__(self) -> str:
         shots = "exact" if self.shots is None else f"{self.shots} shots"

@@ -25,7 +25,7 @@ from efaas.errors import (
 from efaas.future import QuantumFuture
 from efaas.loops import Loops
 from efaas.objective import Objective
-from efaas.observe import Recorder
+from efaas.observe import Recorder, Sight
 from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS, PlacementWeights
@@ -38,9 +38,10 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
+    from efaas.loops import Pin
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
-    from efaas.observe import SessionReport
+    from efaas.observe import SessionReport, Trace
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -310,6 +311,14 @@ class EFSession:
             seed=self.seed,
             sentinel=sentinel,
         )
+        self._sight = Sight(
+            self._scheduler._recorder.tape(self._id, self._dispatcher.now),
+            pin_of=partial(_pin_of, self._loops),
+            backends=self._scheduler._backends,
+            events=partial(_events_of, self._loops),
+            seed=self.seed,
+            tenant=tenant,
+        )
         self._is_closed = self._is_ended = False
 
     # Quantum work.
@@ -340,7 +349,8 @@ class EFSession:
         if shots is not None:
             shots = checked_shots(shots)
         experiment = Experiment.estimate(circuit, [observable])
-        return Objective(self._loops.of_objective(experiment), experiment, shots=shots)
+        loop = self._loops.of_objective(experiment)
+        return Objective(loop, experiment, shots=shots, tape=self._sight.tape)
 
     def estimate(self, *pub: Any, precision: float | None = None) -> QuantumFuture[Any]:
         """The future of one estimator pub's ``PubResult``.
@@ -449,7 +459,16 @@ class EFSession:
             hits=self._scope.hits,
             misses=self._scope.misses,
             checks=self._loops.checks,
+            recording=self._sight.recording(),
         )
+
+    @property
+    def trace(self) -> Trace:
+        """What ran where and when until now, and what the optimizers did; ``save`` it to a file.
+
+        It is made of what is remembered when it is asked for: keep it to look at it twice.
+        """
+        return self._sight.recording().trace
 
     @property
     def events(self) -> tuple[LoopEvent, ...]:
@@ -547,6 +566,16 @@ class EFSession:
             wanted=request.wanted,
             convert=request.postprocess,
         )
+
+
+# Not methods: what is seen of a session must not keep it from going when nobody refers to it.
+def _pin_of(loops: Loops, loop_id: str) -> Pin | None:
+    loop = loops._by_id.get(loop_id)
+    return None if loop is None else loop.pin
+
+
+def _events_of(loops: Loops) -> tuple[LoopEvent, ...]:
+    return loops.events
 
 
 def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:

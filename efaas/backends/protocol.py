@@ -117,11 +117,13 @@ class Outcome:
         value: Its estimates or samples.
         usage: What it cost.
         calibration_id: The calibration it ran under.
+        compile_seconds: How much of the attempt was compiling, since the circuit was cold.
     """
 
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
+    compile_seconds: float = 0.0
 
     def followed_by(self, other: Outcome) -> Outcome:
         """The outcome of an evaluation that was cut, from its two parts; what the first cost."""

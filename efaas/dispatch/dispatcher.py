@@ -72,6 +72,10 @@ class Recorder(Protocol):
         """A job has ended; the ticket may be read but not kept."""
         ...
 
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """It is known whether jobs of a session that were guesses came true."""
+        ...
+
 
 class _Local(threading.local):
     """What a thread is doing: the attempt it runs as a classical step, or finishing futures."""
@@ -174,6 +178,11 @@ class Dispatcher:
                 if job_id in self._tickets:
                     self._tickets[job_id].speculative = False
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
+
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """It is known whether jobs that were guesses came true: for the recorder."""
+        if self._recorder is not None and job_ids:
+            self._recorder.guesses_settled(session_id, job_ids, is_hit=is_hit)
 
     @property
     def compares_fidelity(self) -> bool:

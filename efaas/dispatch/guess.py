@@ -43,7 +43,7 @@ class Guess:
         if promoted is None:
             self.withdraw()
             return False
-        self._scope.settle(promoted=[f for f in promoted if not f.done()], is_hit=True)
+        self._scope.settle(promoted=promoted, is_hit=True)
         return True
 
     def withdraw(self) -> None:

@@ -188,11 +188,15 @@ class SessionScope:
         is_hit: bool | None = None,
     ) -> None:
         """Promote and withdraw jobs, and count a guess that came true or not."""
-        job_ids = {future._ticket.job.id for future in promoted if future._ticket is not None}
+        confirmed = [future for future in promoted if future._ticket is not None]
+        job_ids = {f._ticket.job.id for f in confirmed if f._ticket is not None and not f.done()}
         if job_ids:
             self._dispatcher.promote(sorted(job_ids))
-        for future in withdrawn:
+        self._note(confirmed, is_hit=True)
+        refused = list(withdrawn)
+        for future in refused:
             future.cancel()
+        self._note(refused, is_hit=False)
         if is_hit is not None:
             with self._lock:
                 self.hits += is_hit
@@ -242,6 +246,12 @@ class SessionScope:
             future = ticket.futures[0]
             self._queue([ticket])
             return future
+
+    def _note(self, settled: Sequence[QuantumFuture[Any]], *, is_hit: bool) -> None:
+        """Have it recorded whether guesses came true."""
+        job_ids = {future._ticket.job.id for future in settled if future._ticket is not None}
+        if job_ids:
+            self._dispatcher.guesses_settled(self._session_id, sorted(job_ids), is_hit=is_hit)
 
     def _queue(self, tickets: Sequence[Ticket]) -> None:
         """Queue jobs, which let go of their futures once they are finished."""

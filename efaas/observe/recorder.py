@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
-from efaas.model.job import CPU, Job, JobState, Usage
+from efaas.model.job import CPU, JobState
 from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
+from efaas.observe.tape import EndedJob, Tape
+
+if TYPE_CHECKING:
+    from efaas.observe.trace import Recording
 
 __all__ = ["FinishedJob", "Recorder"]
 
 
-class FinishedJob(Protocol):
-    """A job that has ended, as the dispatcher shows it."""
+class FinishedJob(EndedJob, Protocol):
+    """A job that has ended, and whether it was still speculative then."""
 
-    job: Job
-    state: JobState
-    where: str | None
-    points: int
     speculative: bool
-    submitted_at: float
-    dispatched_at: float | None
-    finished_at: float | None
-    usage: Usage
 
 
 class Recorder:
@@ -33,6 +30,17 @@ class Recorder:
 
     def __init__(self) -> None:
         self._places: defaultdict[int, dict[str, _Sums]] = defaultdict(dict)
+        self._tapes: dict[int, Tape] = {}
+
+    def tape(self, session_id: int, now: Callable[[], float]) -> Tape:
+        """Begin to write down what a session does.
+
+        Args:
+            session_id: Which session.
+            now: The clock of its instants.
+        """
+        tape = self._tapes[session_id] = Tape(now)
+        return tape
 
     def job_finished(self, finished: FinishedJob) -> None:
         """Add a job that has ended to its session's sums."""
@@ -43,9 +51,25 @@ class Recorder:
         if sums is None:
             sums = places[finished.where] = _Sums()
         sums.add(finished)
+        tape = self._tapes.get(finished.job.session_id)
+        if tape is not None:
+            tape.ended(finished)
+
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """Write down whether guesses of a session came true."""
+        tape = self._tapes.get(session_id)
+        if tape is not None:
+            tape.settled(job_ids, is_hit=is_hit)
 
     def report(
-        self, session_id: int, *, seconds: float, hits: int, misses: int, checks: CheckTotals
+        self,
+        session_id: int,
+        *,
+        seconds: float,
+        hits: int,
+        misses: int,
+        checks: CheckTotals,
+        recording: Recording | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -55,6 +79,7 @@ class Recorder:
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
             checks: What looking after the devices took.
+            recording: What the session did, one by one.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -65,11 +90,13 @@ class Recorder:
             hits=hits,
             misses=misses,
             checks=checks,
+            recording=recording,
         )
 
     def forget(self, session_id: int) -> None:
         """Drop a session's sums."""
         self._places.pop(session_id, None)
+        self._tapes.pop(session_id, None)
 
 
 class _Sums:

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from efaas.observe.trace import Recording
 
 __all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
 
@@ -73,6 +77,7 @@ class SessionReport:
         hits: Guesses of ``speculate`` that came true.
         misses: Values of ``speculate`` for which no guess came true.
         checks: What looking after the devices took.
+        recording: What it did, one by one.
     """
 
     seconds: float
@@ -81,6 +86,7 @@ class SessionReport:
     hits: int = 0
     misses: int = 0
     checks: CheckTotals = CheckTotals()
+    recording: Recording | None = field(default=None, repr=False, compare=False)
 
     def __str__(self) -> str:
         rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]

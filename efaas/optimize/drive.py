@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scipy.optimize import OptimizeResult
 
 from efaas.optimize.limits import INTERRUPTED, LIMIT_REACHED, Limits, Stopped
+from efaas.optimize.observers import Observed, Observer, Observers
 from efaas.optimize.oracle import oracle_for
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
@@ -29,6 +30,7 @@ def drive(
     limits: Limits,
     shots: int | None = None,
     notes: tuple[str, ...] = (),
+    observers: Sequence[Observer] = (),
 ) -> Any:
     """What ``run`` returns, with its report as ``result.speculation``.
 
@@ -40,6 +42,7 @@ def drive(
         limits: When to stop early.
         shots: Shots of each measurement setting of an evaluation.
         notes: For the report.
+        observers: Told of the run as it goes, beside those of the source.
 
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
@@ -49,7 +52,10 @@ def drive(
         oracle = oracle_for(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
         predictor = Predictor(oracle, seed=speculation.seed, radius=radius)
-    asked = RoundedObjective(source, speculation, predictor=predictor, limits=limits, shots=shots)
+    seen = Observers([*(source.observers() if isinstance(source, Observed) else ()), *observers])
+    asked = RoundedObjective(
+        source, speculation, predictor=predictor, limits=limits, shots=shots, observers=seen
+    )
     try:
         try:
             result = run(asked)
@@ -64,6 +70,7 @@ def drive(
     finally:
         broken = "" if oracle is None else oracle.broken
         asked.close()
+        seen.ended()
         source.close()
         if oracle is not None:
             oracle.close()

@@ -21,6 +21,7 @@ from scipy.optimize import OptimizeResult
 from efaas.errors import InputError
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
+from efaas.optimize.observers import Observers
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
 
@@ -67,6 +68,7 @@ class RoundedObjective:
         predictor: Predictor | None,
         limits: Limits,
         shots: int | None = None,
+        observers: Observers | None = None,
     ) -> None:
         """Wrap a source of answers.
 
@@ -76,9 +78,11 @@ class RoundedObjective:
             predictor: What to guess; None to guess nothing.
             limits: When to stop.
             shots: Shots of each measurement setting of an evaluation.
+            observers: Told of the run as it goes.
         """
         self.best: tuple[float, Any] | None = None
         self._source = source
+        self._observers = observers or Observers()
         self._speculation = speculation
         self._predictor = predictor
         self._limits = limits
@@ -167,6 +171,7 @@ class RoundedObjective:
         if self._heard is not None:
             self._heard.append(ask)
             raise _Heard
+        self._observers.asked()
         with self._lock:
             future = self._ledger.take(ask.key)
             if future is None:
@@ -175,6 +180,7 @@ class RoundedObjective:
                     return near
                 future = self._committed(ask)
         answer = future.result()
+        self._observers.took(future)
         with self._lock:
             self._tally.came_from(getattr(future, "origin", None))
             self._consumed(ask, answer)
@@ -194,6 +200,12 @@ class RoundedObjective:
                 self._predictor.observe(ask, answer)
         if ask.kind == VALUE:
             self._note_best(ask, answer)
+        self._observers.answered(
+            ask,
+            answer,
+            evaluations=self._source.evaluations_of(ask),
+            best=None if self.best is None else self.best[0],
+        )
 
     def _note_best(self, ask: Ask, answer: Any) -> None:
         value = answer[0] if isinstance(answer, tuple | list) else answer
@@ -214,6 +226,7 @@ class RoundedObjective:
             return False
         self._confirmed.add(id(entry))
         self._tally.hit(entry, self._source.evaluations_of(ask))
+        self._observers.hit()
         return True
 
     def _launch(self, step: Step, missing: list[Ask]) -> None:
@@ -235,6 +248,7 @@ class RoundedObjective:
                 line = list(self._ledger.line(ask.key))
                 if len(line) == _place(candidate, ask, step):
                     guesses.append((candidate, ask, line[-1].guess if line else None))
+        self._observers.launching()
         try:
             self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
         except InputError:
@@ -250,6 +264,7 @@ class RoundedObjective:
             self._entries.append(entry)
         guessed = sum(self._source.evaluations_of(ask) for _, ask, _ in guesses)
         self._tally.launched(asked=evaluations, guessed=guessed)
+        self._observers.launched(self._round.futures, asked=evaluations, guessed=guessed)
         budget = self._budget()
         if self._predictor is not None and budget >= _LEAST_SECONDS:
             with self._predicting():

@@ -18,6 +18,7 @@ from efaas.optimize.scipy_call import ScipyCall
 from efaas.optimize.sources import Guess, Measured, ObjectiveSource, Round, SubmitsPoints
 
 if TYPE_CHECKING:
+    from efaas.optimize.observers import Observer
     from efaas.optimize.speculation import Speculation
 
 __all__ = ["minimize_scalar"]
@@ -110,6 +111,10 @@ class _OneParameter:
             [_as_point(ask) for ask in asked], [(_as_point(ask), after) for ask, after in guessed]
         )
         return Round(asked, begun.futures, [ask for ask, _ in guessed], begun.guesses)
+
+    def observers(self) -> Sequence[Observer]:
+        """Those of the objective."""
+        return self._source.observers()
 
     def evaluations_of(self, ask: Ask) -> int:
         """One."""

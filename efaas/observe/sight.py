@@ -1,0 +1,122 @@
+"""Where everything that a trace needs comes together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Protocol
+
+from efaas.model.trace import TracedLoop
+from efaas.observe.trace import Recording
+
+if TYPE_CHECKING:
+    from efaas.model.calibration import Calibration
+    from efaas.model.events import LoopEvent
+    from efaas.model.profile import CircuitProfile
+    from efaas.observe.tape import Tape
+    from efaas.policies.placement import Explanation
+
+__all__ = ["Pinned", "Sight"]
+
+
+class Pinned(Protocol):
+    """Where a loop is, as its session says it."""
+
+    @property
+    def explanation(self) -> Explanation:
+        """Why it is there."""
+        ...
+
+    @property
+    def profile(self) -> CircuitProfile:
+        """Its circuit as compiled there."""
+        ...
+
+    @property
+    def calibration_id(self) -> str:
+        """The calibration that it is compiled for."""
+        ...
+
+
+class Calibrated(Protocol):
+    """A backend that says by which numbers it goes."""
+
+    def calibration(self) -> Calibration:
+        """The present one."""
+        ...
+
+
+class Sight:
+    """One session as it is seen from outside."""
+
+    def __init__(
+        self,
+        tape: Tape,
+        *,
+        pin_of: Callable[[str], Pinned | None],
+        backends: Mapping[str, Calibrated],
+        events: Callable[[], Sequence[LoopEvent]],
+        seed: int,
+        tenant: str,
+    ) -> None:
+        """Begin to look.
+
+        Args:
+            tape: What the session does is written on it.
+            pin_of: Where a loop is.
+            backends: Those of the session, by name.
+            events: What happened to its loops.
+            seed: The session's.
+            tenant: The session's.
+        """
+        self.tape = tape
+        self._pin_of = pin_of
+        self._backends = backends
+        self._events = events
+        self._seed = seed
+        self._tenant = tenant
+        self._opened_at = tape.now()
+
+    def recording(self) -> Recording:
+        """What the session did until now."""
+        return Recording(
+            self.tape,
+            events=self._events(),
+            loops=self.loops,
+            opened_at=self._opened_at,
+            taken_on=datetime.now(UTC).isoformat(timespec="seconds"),
+            seed=self._seed,
+            tenant=self._tenant,
+        )
+
+    def loops(self, loop_ids: Iterable[str]) -> list[TracedLoop]:
+        """Where the loops are now, and why; those that are known."""
+        found = []
+        for loop_id in loop_ids:
+            pin = self._pin_of(loop_id)
+            if pin is not None:
+                found.append(self._loop(loop_id, pin))
+        return found
+
+    def _loop(self, loop_id: str, pin: Pinned) -> TracedLoop:
+        backend = pin.explanation.backend
+        return TracedLoop(
+            id=loop_id,
+            backend=backend,
+            reason=pin.explanation.reason,
+            calibration_id=pin.calibration_id,
+            calibration_taken_at=self._taken_at(backend, pin.calibration_id),
+            num_qubits=pin.profile.num_qubits,
+            two_qubit_gates=pin.profile.two_qubit_gates,
+            depth=pin.profile.depth,
+            esp=pin.profile.esp,
+        )
+
+    def _taken_at(self, backend: str, calibration_id: str) -> str | None:
+        try:
+            calibration = self._backends[backend].calibration()
+        except Exception:  # a device that cannot be asked now has no date
+            return None
+        if calibration.id != calibration_id or calibration.taken_at is None:
+            return None
+        return calibration.taken_at.isoformat()
