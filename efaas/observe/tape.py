@@ -188,13 +188,15 @@ class RunTape:
         self._rounds = self._answers = 0
         self._launching_at = self._asked_at = self._answered_at = tape.now()
         self._how: How = "known"
-        self._has_taken = False
+        self._has_taken = self._is_asking = self._is_ahead = False
         self._std: float | None = None
 
     def asked(self) -> None:
         """The optimizer asks for something."""
         self._asked_at = self._tape.now()
-        self._how = "known"
+        # A round that went out before anything was asked for is what this waits for.
+        self._how = "round" if self._is_ahead else "known"
+        self._is_asking = True
         self._has_taken = False
         self._std = None
 
@@ -217,6 +219,7 @@ class RunTape:
         """
         self._rounds += 1
         self._how = "round"
+        self._is_ahead = not self._is_asking
         jobs = [getattr(future, "job", None) for future in futures]
         ids = tuple(sorted({job.id for job in jobs if job is not None}))
         self._tape.rounds.append(
@@ -259,6 +262,7 @@ class RunTape:
             )
         )
         self._answered_at = now
+        self._is_asking = self._is_ahead = False
 
     def ended(self) -> None:
         """The run is over."""

@@ -23,7 +23,7 @@ START = np.linspace(0.1, 0.8, ANSATZ.num_parameters)
 def observed_run() -> tuple[Trace, SessionReport]:
     """Nelder-Mead and COBYLA on one device whose rounds cost ten evaluations."""
     clock = VirtualClock()
-    device = FakeBackend("lab", clock=clock, round_seconds=1.0, evaluation_seconds=0.1)
+    device = FakeBackend("lab", clock=clock, round_seconds=0.1, evaluation_seconds=0.01)
     with efaas.EFSession(device, seed=5, tenant="ada", clock=clock) as session:
         first = session.objective(ANSATZ, "ZZ")
         second = session.objective(ANSATZ, "ZZ")
