@@ -23,6 +23,7 @@ from efaas.model.job import JobState
 from efaas.observe import Trace, load_trace
 from efaas.observe.chrome import chrome_events, rows_of
 from efaas.observe.tape import Tape
+from efaas.optimize.asks import Ask
 from efaas.testing import FakeBackend
 
 ANSATZ = efficient_su2(2, reps=1)
@@ -46,11 +47,31 @@ class TestAttempts:
             assert instants == sorted(instants)
             assert a.finished_at >= a.first_shot_at
 
-    def test_a_guess_is_a_hit_if_its_value_was_used_and_a_miss_if_not(self, trace: Trace) -> None:
-        fates = Counter(a.fate for a in trace.attempts)
+    def test_a_guess_is_a_hit_if_it_was_asked_for_and_a_miss_if_not(self, trace: Trace) -> None:
+        fates = Counter(a.fate for a in trace.attempts if a.is_guess)
+        assert fates == {"hit": 1, "miss": 1}
+
+    def test_a_guess_that_nobody_knows_of_yet_is_pending(self) -> None:
+        with efaas.EFSession(FakeBackend(), seed=1) as session:
+            energy = session.objective(ANSATZ, "ZZ")
+            _, (guess,) = energy.submit_round([Ask(ZEROS)], [(Ask(ZEROS + 1.0), None)])
+            guess.future.result()
+            assert [a.fate for a in session.trace.attempts] == ["asked for", "pending"]
+
+    def test_the_optimizers_answers_from_guesses_are_the_hits(self) -> None:
+        clock = VirtualClock()
+        device = FakeBackend(clock=clock, round_seconds=1.0)
+        patient = efaas.Speculation(predictor_share=0.3)
+        with efaas.EFSession(device, seed=5, clock=clock) as session:
+            energy = session.objective(ANSATZ, "ZZ")
+            start = np.full(energy.num_parameters, 0.4)
+            efaas.minimize(
+                energy, start, method="Nelder-Mead", options={"maxfev": 50}, speculation=patient
+            )
+            trace = session.trace
         used = Counter(step.how for step in trace.steps)
-        assert fates["hit"] > 0
-        assert fates["miss"] > 0
+        fates = Counter(a.fate for a in trace.attempts)
+        assert used["guess"] > 0
         assert fates["hit"] == used["guess"]
         assert fates["pending"] == 0
 
@@ -90,12 +111,15 @@ class TestAttempts:
         assert (step.state, step.loop_id, step.evaluations) == ("done", None, 0)
 
     def test_a_future_knows_the_standard_error_of_its_value(self) -> None:
-        with efaas.EFSession("aer", seed=1) as session:
-            energy = session.objective(ANSATZ, "XX", shots=100)
-            future = energy.submit(ZEROS)
-            future.result()
-            assert future.std_error == pytest.approx(0.1, rel=0.2)
-            assert energy.gradient(ZEROS).std_error is None
+        backend = FakeBackend()
+        with efaas.EFSession(backend, seed=1) as session:
+            energy = session.objective(ANSATZ, "XX")
+            futures = [energy.submit(ZEROS), *energy.submit_many([ZEROS, ZEROS])]
+            gradient = energy.gradient(ZEROS)
+            wait([*futures, gradient])
+            stds = [a.stds[0] for a in session.trace.attempts if a.stds]
+            assert [future.std_error for future in futures] == [stds[0]] * 3
+            assert gradient.std_error is None
 
 
 class TestSteps:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +11,11 @@ from observed_run import ANSATZ, START, observed_run
 
 import efaas
 from efaas.clock import VirtualClock
+from efaas.model.trace import TracedAttempt, TracedRound, TracedStep
+from efaas.observe import SessionReport, Trace
 from efaas.observe.summary import tables
-from efaas.observe.waterfall import PHASES, iterations, median_ttns, total
+from efaas.observe.waterfall import PHASES, Phases, iterations, median_ttns, total
 from efaas.testing import FakeBackend
-
-if TYPE_CHECKING:
-    from efaas.observe import SessionReport, Trace
 
 
 @pytest.fixture
@@ -54,16 +53,26 @@ class TestIterations:
         assert sum(it.hits for it in iterations(trace)) == hits
 
     def test_a_value_that_was_guessed_waits_for_no_shot(self) -> None:
-        """With half of the values guessed, the median wait is that of a guess or of a round."""
-        clock = VirtualClock()
-        device = FakeBackend(clock=clock, round_seconds=1.0)
-        with efaas.EFSession(device, seed=1, clock=clock) as session:
-            energy = session.objective(ANSATZ, "ZZ")
-            efaas.minimize(energy, START, method="Nelder-Mead", options={"maxfev": 9})
-            found = iterations(session.trace)
-        assert found[0].hits > 0
+        """Three values, two of them guessed: one round, and the median wait is that of a guess."""
+        job = TracedAttempt(
+            1, 1, "ada", "a", "lab", "c", "done", "asked for", None, 1, 100, 1, 1, 1, 1.25, 3.5,
+            qpu_seconds=0.5,
+        )  # fmt: skip
+        rider = replace(job, job_id=2, fate="hit", rides_with=1)
+        waited = TracedStep("a", 1, 1, "value", "round", 1, 0.75, 4.0, 0.75, 1, 0.5)
+        guessed = replace(waited, number=2, how="guess", asked_at=4.0)
+        (it,) = found = iterations(
+            Trace(
+                attempts=(job, rider, replace(rider, job_id=3)),
+                rounds=(TracedRound("a", 1, 1, 1.0, (1,), 1, 2),),
+                steps=(waited, guessed, replace(guessed, number=3)),
+            )
+        )
+        assert (it.hits, it.ttns, it.cycle_seconds) == (2, 0.5, 4.0)
         assert median_ttns(found) == 0.0
-        assert found[0].phases.masked == pytest.approx(found[0].hits * 1.0)
+        assert it.phases == Phases(
+            classical=0.75, guessing=0.25, queue=0.25, qpu=1.5, transfer=1.25, masked=2 * 2.0
+        )
 
     def test_a_finite_difference_is_one_iteration(self) -> None:
         with efaas.EFSession(FakeBackend(), seed=1) as session:
