@@ -1,0 +1,128 @@
+"""Draws convergence.svg, timeline.svg, waterfall.svg, shifts.svg and served.svg.
+
+    python docs/figures/observed.py
+
+A VQE of four qubits runs on two fake devices that drift. Its values have the noise of the
+calibration in force. The time of its rounds is simulated: 600 s for a round, as in
+a public queue, and 2 s for each evaluation. How much is guessed depends a little on how quick the
+machine is, so that the first four pictures may differ from run to run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from qiskit.circuit.library import efficient_su2
+
+import efaas
+from efaas.backends import AerBackend
+from efaas.backends.drift import Drift
+from efaas.clock import VirtualClock
+from efaas.observe import (
+    Trace,
+    plot_convergence,
+    plot_drift,
+    plot_shares,
+    plot_timeline,
+    plot_waterfall,
+)
+from efaas.testing import FakeBackend
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+HERE = Path(__file__).parent
+ANSATZ = efficient_su2(4, reps=1)
+HAMILTONIAN = {"ZZII": 1.0, "IZZI": 1.0, "IIZZ": 1.0, "XIII": 0.5, "IXII": 0.5}
+START = np.linspace(-0.5, 0.5, ANSATZ.num_parameters)
+ROUND, EVALUATION = 600.0, 2.0
+
+
+class Paced:
+    """A backend whose rounds take simulated time, one after the other."""
+
+    def __init__(self, backend: AerBackend, clock: VirtualClock) -> None:
+        self._backend = backend
+        self._clock = clock
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._backend, name)
+
+    def execute(self, evaluations: Sequence[Any]) -> Sequence[Any]:
+        """Run them, and let the time go by."""
+        outcomes = self._backend.execute(evaluations)
+        points = sum(len(evaluation.seeds) for evaluation in evaluations)
+        self._clock.advance(ROUND + EVALUATION * points)
+        timed = []
+        for evaluation, outcome in zip(evaluations, outcomes, strict=True):
+            seconds = EVALUATION * len(evaluation.seeds)
+            timed.append(
+                type(outcome)(
+                    outcome.value,
+                    type(outcome.usage)(qpu_seconds=seconds),
+                    outcome.calibration_id,
+                )
+            )
+        return timed
+
+
+def vqe() -> Trace:
+    """One loop with guesses, on devices that are calibrated every two hours."""
+    clock = VirtualClock()
+    devices = [
+        Paced(AerBackend(name, drift=Drift(seed=seed, every_seconds=7200.0), clock=clock), clock)
+        for name, seed in (("fake_torino", 3), ("fake_sherbrooke", 4))
+    ]
+    guesses = efaas.Speculation(predictor_share=1e-3)
+    with efaas.EFSession(devices, seed=7, clock=clock) as session:
+        energy = session.objective(ANSATZ, HAMILTONIAN, shots=2048)
+        options = {"maxfev": 240}
+        efaas.minimize(energy, START, method="Powell", options=options, speculation=guesses)
+        return session.trace
+
+
+def tenants() -> list[Trace]:
+    """Two tenants that always have work for one device, of weights 2 and 1."""
+    clock = VirtualClock()
+    device = FakeBackend("lab", manual=True, clock=clock, evaluation_seconds=EVALUATION)
+    with efaas.EFScheduler(device, clock=clock) as scheduler:
+        sessions = [
+            scheduler.session(tenant="ada", weight=2, seed=1),
+            scheduler.session(tenant="bo", weight=1, seed=2),
+        ]
+        loops = [s.objective(ANSATZ, HAMILTONIAN) for s in sessions for _ in range(3)]
+        waiting = {loop: loop.submit(START) for loop in loops}
+        for _ in range(60):
+            device.wait_for_round()
+            for loop, future in waiting.items():
+                if future.done():
+                    waiting[loop] = loop.submit(START)
+            device.release(1)
+        device.release(100)
+        for future in waiting.values():
+            future.result()
+        return [session.trace for session in sessions]
+
+
+def draw(name: str, plot: Callable[..., Axes], what: Any, height: float = 3.2) -> None:
+    """Save one plot."""
+    figure = Figure(figsize=(9, height), layout="constrained")
+    plot(what, figure.subplots())
+    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
+    print(f"{name}.svg")
+
+
+if __name__ == "__main__":
+    mpl.rcParams["svg.hashsalt"] = "efaas"  # the same file at every run
+    run = vqe()
+    print(run)
+    draw("convergence", plot_convergence, run)
+    draw("timeline", plot_timeline, run, 4.0)
+    draw("waterfall", plot_waterfall, run)
+    draw("shifts", plot_drift, run)
+    draw("served", plot_shares, tenants())
