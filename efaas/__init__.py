@@ -10,6 +10,7 @@ Example:
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ __all__ = [
 ]
 
 __version__ = "0.1.0"
+
+logging.getLogger("efaas").addHandler(logging.NullHandler())  # quiet unless somebody listens
 
 # Where each name lives. It is imported when it is first used, so that `import efaas` stays quick.
 _HOMES = {

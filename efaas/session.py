@@ -350,7 +350,7 @@ class EFSession:
             shots = checked_shots(shots)
         experiment = Experiment.estimate(circuit, [observable])
         loop = self._loops.of_objective(experiment)
-        return Objective(loop, experiment, shots=shots, tape=self._sight.tape)
+        return Objective(loop, experiment, shots=shots, sight=self._sight)
 
     def estimate(self, *pub: Any, precision: float | None = None) -> QuantumFuture[Any]:
         """The future of one estimator pub's ``PubResult``.

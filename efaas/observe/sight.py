@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from efaas.model.standing import Standing
 from efaas.model.trace import TracedLoop
+from efaas.observe.run_log import RunLog
 from efaas.observe.trace import Recording
 
 if TYPE_CHECKING:
     from efaas.model.calibration import Calibration
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CircuitProfile
-    from efaas.observe.tape import Tape
+    from efaas.observe.tape import RunTape, Tape
     from efaas.policies.placement import Explanation
 
 __all__ = ["Pinned", "Sight"]
@@ -97,6 +99,24 @@ class Sight:
             if pin is not None:
                 found.append(self._loop(loop_id, pin))
         return found
+
+    def observers(self, loop_id: str) -> list[RunTape | RunLog]:
+        """Who is told of a run of an optimizer on a loop."""
+        tape = self.tape.run(loop_id)
+        return [tape, RunLog(loop_id, tape.run)]
+
+    def standing(self, loop_id: str, backend: str) -> Standing:
+        """Where a loop stands now.
+
+        Args:
+            loop_id: The loop.
+            backend: Where it is pinned.
+        """
+        try:
+            age = self._backends[backend].calibration().age_seconds()
+        except Exception:  # a device that cannot be asked now has no date
+            age = None
+        return Standing(backend, age, self.tape.qpu_seconds.get(loop_id, 0.0))
 
     def _loop(self, loop_id: str, pin: Pinned) -> TracedLoop:
         backend = pin.explanation.backend

@@ -116,6 +116,7 @@ class Tape:
         verdicts: Jobs that were guesses, and whether they came true.
         rounds: Rounds of optimizers.
         answers: Answers to optimizers.
+        qpu_seconds: What each loop has used in all.
     """
 
     def __init__(self, now: Callable[[], float], most: int = MOST) -> None:
@@ -132,6 +133,7 @@ class Tape:
         self.verdicts: deque[tuple[int, bool]] = deque(maxlen=4 * most)
         self.rounds: deque[Begun] = deque(maxlen=most)
         self.answers: deque[Answer] = deque(maxlen=most)
+        self.qpu_seconds: dict[str, float] = {}
         self._runs: Counter[str] = Counter()
         self._told = 0
 
@@ -146,6 +148,10 @@ class Tape:
             return
         self._told += 1
         error = job.error
+        loop_id = job.job.loop_id
+        if loop_id is not None:
+            used = self.qpu_seconds.get(loop_id, 0.0)
+            self.qpu_seconds[loop_id] = used + job.usage.qpu_seconds
         kept = self.steps if job.where == CPU else self.jobs
         kept.append(
             Seen(
@@ -179,12 +185,16 @@ class Tape:
 
 
 class RunTape:
-    """One run of an optimizer, as its rounds and answers; an ``efaas.optimize`` observer."""
+    """One run of an optimizer, as its rounds and answers; an ``efaas.optimize`` observer.
+
+    Attributes:
+        run: Which run on its loop; 1 for the first.
+    """
 
     def __init__(self, tape: Tape, loop_id: str, run: int) -> None:
         self._tape = tape
         self._loop_id = loop_id
-        self._run = run
+        self.run = run
         self._rounds = self._answers = 0
         self._launching_at = self._asked_at = self._answered_at = tape.now()
         self._how: How = "known"
@@ -223,7 +233,7 @@ class RunTape:
         jobs = [getattr(future, "job", None) for future in futures]
         ids = tuple(sorted({job.id for job in jobs if job is not None}))
         self._tape.rounds.append(
-            Begun(self._loop_id, self._run, self._rounds, self._launching_at, ids, asked, guessed)
+            Begun(self._loop_id, self.run, self._rounds, self._launching_at, ids, asked, guessed)
         )
 
     def took(self, future: Any) -> None:
@@ -247,7 +257,7 @@ class RunTape:
         self._tape.answers.append(
             Answer(
                 self._loop_id,
-                self._run,
+                self.run,
                 self._answers,
                 kind,
                 self._how if self._has_taken else "nearby",
