@@ -17,7 +17,7 @@ from efaas.errors import InputError, UnknownBackendError
 if TYPE_CHECKING:
     from efaas.backends.device import Device
 
-__all__ = ["ACCEPTED", "device_of", "fake_device_names"]
+__all__ = ["ACCEPTED", "device_of", "fake_classes", "fake_device_names"]
 
 ACCEPTED = (
     "the name of a fake device such as 'fake_torino', 'aer' for an ideal simulator, an "
@@ -55,11 +55,11 @@ def device_of(spec: Any, name: str | None = None) -> Device:
 
 def fake_device_names() -> list[str]:
     """The names of all fake devices of the installed runtime client."""
-    return sorted(_fake_classes())
+    return sorted(fake_classes())
 
 
 def _fake_device(name: str) -> BackendV2:
-    classes = _fake_classes()
+    classes = fake_classes()
     wanted = name.strip().lower()
     if wanted in classes:
         return classes[wanted]()
@@ -75,7 +75,7 @@ def _fake_device(name: str) -> BackendV2:
     )
 
 
-def _fake_classes() -> dict[str, type[BackendV2]]:
+def fake_classes() -> dict[str, type[BackendV2]]:
     """The fake devices' classes by device name, none of them constructed."""
     # The runtime client takes a second and more to import.
     from qiskit_ibm_runtime import fake_provider
