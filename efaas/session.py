@@ -24,6 +24,7 @@ from efaas.errors import (
 )
 from efaas.future import QuantumFuture
 from efaas.loops import Loops
+from efaas.notebook import is_notebook
 from efaas.objective import Objective
 from efaas.observe import Recorder, Sight
 from efaas.policies.fair_settings import FairSettings
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport, Trace
+    from efaas.observe.summary import Table
+    from efaas.observe.view import View
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -230,6 +233,17 @@ class EFScheduler:
         )
         return session_id, scope
 
+    def _present(self, sight: Sight) -> Callable[[], list[Table]]:
+        """Reads what goes on, as one session sees it."""
+
+        def read() -> list[Table]:
+            weights = {session.tenant: session.weight for session in list(self._sessions)}
+            return sight.present(
+                self._dispatcher.unfinished_jobs(), self._recorder.served(), weights
+            )
+
+        return read
+
     def _detach(self, session: EFSession) -> None:
         with self._lock:
             self._sessions.discard(session)
@@ -312,7 +326,7 @@ class EFSession:
             sentinel=sentinel,
         )
         self._sight = Sight(
-            self._scheduler._recorder.tape(self._id, self._dispatcher.now),
+            self._scheduler._recorder.tape(self._id, self._dispatcher.now, tenant),
             pin_of=partial(_pin_of, self._loops),
             backends=self._scheduler._backends,
             events=partial(_events_of, self._loops),
@@ -470,6 +484,28 @@ class EFSession:
         """
         return self._sight.recording().trace
 
+    def watch(self, every_seconds: float = 1.0) -> View:
+        """What goes on now: loops, devices, queues and tenants' shares.
+
+        In a notebook it is shown at once and kept fresh until the session is closed; elsewhere,
+        ``print`` it each time that you want to know.
+
+        Args:
+            every_seconds: How often a notebook shows it anew; more than 0.
+
+        Raises:
+            InputError: ``every_seconds`` is out of its range.
+        """
+        from efaas.observe.view import View, live
+
+        if not (isinstance(every_seconds, int | float) and 0 < every_seconds < float("inf")):
+            raise InputError(f"every_seconds is a number above 0, got {every_seconds!r}")
+        session = weakref.ref(self)
+        view = View(self._scheduler._present(self._sight), partial(_is_over, session))
+        if is_notebook():
+            live(view, every_seconds)
+        return view
+
     @property
     def events(self) -> tuple[LoopEvent, ...]:
         """What changed under the session's loops, and what was done about it, oldest first.
@@ -572,6 +608,11 @@ class EFSession:
 def _pin_of(loops: Loops, loop_id: str) -> Pin | None:
     loop = loops._by_id.get(loop_id)
     return None if loop is None else loop.pin
+
+
+def _is_over(session: weakref.ref[EFSession]) -> bool:
+    seen = session()
+    return seen is None or seen._is_ended
 
 
 def _events_of(loops: Loops) -> tuple[LoopEvent, ...]:

@@ -71,7 +71,16 @@ class TestDemoAndReport:
         self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
         saved = tmp_path / "out"
-        arguments = ["--backend", "fake_manila", "--method", "COBYLA", "--shots", "100"]
+        arguments = [
+            "--backend",
+            "fake_manila",
+            "--method",
+            "COBYLA",
+            "--shots",
+            "100",
+            "--rounds",
+            "5",
+        ]
         assert main(["demo", *arguments, "--save", str(saved)]) == 0
         assert "lowest energy" in capsys.readouterr().out
         assert {path.name for path in saved.iterdir()} == {"report.html", "run.json", "run.jsonl"}

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from efaas.backends.protocol import Backend
     from efaas.dispatch.ticket import Ticket
     from efaas.future import QuantumFuture
+    from efaas.model.job import Job
     from efaas.model.profile import CircuitProfile
     from efaas.policies.ordering import Ordering
     from efaas.policies.placement import Explanation, Placement
@@ -233,6 +234,11 @@ class Dispatcher:
     def has_failed(self, loop_id: str, place: str) -> bool:
         """Whether a job of the loop has failed there for good since the loop was last moved."""
         return self._failed_loops.get(loop_id) == place
+
+    def unfinished_jobs(self) -> list[tuple[Job, JobState, bool, float | None]]:
+        """The jobs that wait or run, whether each hangs on a guess, and since when it waits."""
+        with self._lock:
+            return [(t.job, t.state, t.speculative, t.queued_at) for t in self._tickets.values()]
 
     def wait_of(self, job_id: int) -> str:
         """Why a job is not finished yet, in words; "" if it is."""

@@ -31,16 +31,27 @@ class Recorder:
     def __init__(self) -> None:
         self._places: defaultdict[int, dict[str, _Sums]] = defaultdict(dict)
         self._tapes: dict[int, Tape] = {}
+        self._tenants: dict[int, str] = {}
 
-    def tape(self, session_id: int, now: Callable[[], float]) -> Tape:
+    def tape(self, session_id: int, now: Callable[[], float], tenant: str) -> Tape:
         """Begin to write down what a session does.
 
         Args:
             session_id: Which session.
             now: The clock of its instants.
+            tenant: Who is charged for it.
         """
         tape = self._tapes[session_id] = Tape(now)
+        self._tenants[session_id] = tenant
         return tape
+
+    def served(self) -> dict[str, float]:
+        """QPU seconds by tenant, of the sessions that are not forgotten."""
+        seconds = dict.fromkeys(self._tenants.values(), 0.0)
+        for session_id, tenant in list(self._tenants.items()):
+            places = dict(self._places.get(session_id, {}))
+            seconds[tenant] += sum(s.busy_seconds for name, s in places.items() if name != CPU)
+        return seconds
 
     def job_finished(self, finished: FinishedJob) -> None:
         """Add a job that has ended to its session's sums."""
@@ -97,6 +108,7 @@ class Recorder:
         """Drop a session's sums."""
         self._places.pop(session_id, None)
         self._tapes.pop(session_id, None)
+        self._tenants.pop(session_id, None)
 
 
 class _Sums:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
+from efaas.model.job import CPU, JobState
 from efaas.model.standing import Standing
 from efaas.model.trace import TracedLoop
 from efaas.observe.run_log import RunLog
 from efaas.observe.trace import Recording
+from efaas.observe.view import LoopNow, UnfinishedJob, present_tables
 
 if TYPE_CHECKING:
     from efaas.model.calibration import Calibration
     from efaas.model.events import LoopEvent
+    from efaas.model.job import Job
     from efaas.model.profile import CircuitProfile
+    from efaas.observe.summary import Table
     from efaas.observe.tape import RunTape, Tape
     from efaas.policies.placement import Explanation
 
@@ -90,6 +95,58 @@ class Sight:
             seed=self._seed,
             tenant=self._tenant,
         )
+
+    def present(
+        self,
+        jobs: Sequence[tuple[Job, JobState, bool, float | None]],
+        served: dict[str, float],
+        weights: dict[str, float],
+    ) -> list[Table]:
+        """What goes on now.
+
+        Args:
+            jobs: The unfinished jobs of every session, their states, whether each hangs on a
+                guess, and since when it waits.
+            served: QPU seconds of each tenant.
+            weights: Weight of each tenant.
+        """
+        unfinished = [
+            UnfinishedJob(
+                job.places[0], job.tenant, job.loop_id, state is JobState.RUNNING, is_guess, at
+            )
+            for job, state, is_guess, at in jobs
+        ]
+        return present_tables(
+            now=self.tape.now(),
+            places=[*self._backends, CPU],
+            loops=self._loops_now(),
+            jobs=unfinished,
+            served=served,
+            weights=weights,
+        )
+
+    def _loops_now(self) -> list[LoopNow]:
+        rounds = Counter(begun.loop_id for begun in self.tape.rounds.copy())
+        answers = {answer.loop_id: answer for answer in self.tape.answers.copy()}
+        evaluations: Counter[str] = Counter()
+        for answer in self.tape.answers.copy():
+            evaluations[answer.loop_id] += answer.evaluations
+        found = []
+        used = dict(self.tape.qpu_seconds)
+        for number, (loop_id, seconds) in enumerate(used.items(), 1):
+            pin = self._pin_of(loop_id)
+            found.append(
+                LoopNow(
+                    loop_id,
+                    f"loop {number}",
+                    "" if pin is None else pin.explanation.backend,
+                    rounds[loop_id],
+                    evaluations[loop_id],
+                    answers[loop_id].best if loop_id in answers else None,
+                    seconds,
+                )
+            )
+        return found
 
     def loops(self, loop_ids: Iterable[str]) -> list[TracedLoop]:
         """Where the loops are now, and why; those that are known."""

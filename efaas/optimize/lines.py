@@ -10,7 +10,9 @@ from collections.abc import Callable
 from html import escape
 from typing import Any, TextIO
 
-__all__ = ["Lines", "is_notebook", "lines"]
+from efaas.notebook import is_notebook
+
+__all__ = ["Lines", "lines"]
 
 _TERMINAL_SECONDS, _LOG_SECONDS = 0.1, 10.0
 
@@ -94,13 +96,6 @@ class Lines:
             self._handle.update(shown)
         if is_last and set(self._texts) == {key}:
             self._handle = None  # the next run has a cell of its own
-
-
-def is_notebook() -> bool:
-    """Whether this runs in a notebook, where a cell's output can be redrawn."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return shell is not None and hasattr(shell, "kernel")
 
 
 def lines() -> Lines:

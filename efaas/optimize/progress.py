@@ -10,7 +10,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from efaas.errors import OptimizerError
-from efaas.optimize.lines import Lines, is_notebook, lines
+from efaas.notebook import is_notebook
+from efaas.optimize.lines import Lines, lines
 
 if TYPE_CHECKING:
     from efaas.model.standing import Standing
