@@ -71,17 +71,24 @@ def _facts(trace: Trace) -> str:
     misses = sum(a.evaluations for a in on_backends if a.fate == "miss")
     ttns = median_ttns(iterations(trace))
     facts = [
-        ("open for", f"{trace.seconds:.4g} s"),
+        ("open for", _duration(trace.seconds)),
         ("evaluations", f"{sum(a.evaluations for a in on_backends):,}"),
         ("rounds", f"{len(iterations(trace)):,}"),
-        ("median TTNS", "none" if ttns is None else f"{1e3 * ttns:.3g} ms"),
+        ("median TTNS", "none" if ttns is None else _duration(ttns)),
         ("guesses used", f"{hits:,} of {hits + misses:,}"),
-        ("QPU seconds", f"{sum(a.qpu_seconds for a in on_backends):.4g}"),
+        ("QPU time", _duration(sum(a.qpu_seconds for a in on_backends))),
         ("loops", f"{len(trace.loop_ids):,}"),
         ("calibration events", f"{len(trace.events):,}"),
     ]
     items = "".join(f"<li><span>{name}</span><b>{text}</b></li>" for name, text in facts)
     return f"<ul class='facts'>{items}</ul>"
+
+
+def _duration(seconds: float) -> str:
+    for unit, size in (("h", 3600.0), ("min", 60.0), ("s", 1.0)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{1e3 * seconds:.3g} ms"
 
 
 def _timeline(trace: Trace) -> str:

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["convergence_svg", "timeline_svg", "waterfall_svg"]
 
 _WIDTH = 960.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 96.0, 16.0, 8.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 16.0, 8.0, 34.0
+_MOST_LETTERS = 17  # of a label beside the drawing
 _MOST_POINTS = 400
 _MOST_COLUMNS = 120
 _COLOURS = 6  # of curves; then they come again
@@ -35,7 +36,7 @@ def timeline_svg(trace: Trace) -> str:
         name = "steps" if place == CPU else place
         labels.append(
             f"<text class='label' x='{_LEFT - 8}' y='{y + high - 3:.1f}' text-anchor='end'>"
-            f"{escape(name)}</text>"
+            f"{escape(_cut(name))}<title>{escape(name)}</title></text>"
         )
         lanes += [_bar(bar, scale, y + bar.row * high, high) for bar in bars]
         y += rows[place] * high + 10
@@ -72,9 +73,8 @@ def convergence_svg(trace: Trace) -> str:
                 place = x(at)
                 dots.append(f"M{place} {y(value - std)}V{y(value + std)}")
             dots.append(f"M{x(at) - 1.5:.2f} {y(value)}h3")
-        line = " ".join(
-            f"{'L' if k else 'M'}{x(at)} {y(best)}"
-            for k, (at, best) in enumerate(zip(curve.seconds, curve.bests, strict=True))
+        line = f"M{x(curve.seconds[0])} {y(curve.bests[0])}" + "".join(
+            f"H{x(at)}V{y(best)}" for at, best in zip(curve.seconds, curve.bests, strict=True)
         )
         parts.append(f"<path class='dots {colour}' d='{''.join(dots)}'/>")
         parts.append(
@@ -137,6 +137,10 @@ def _time(trace: Trace) -> Scale:
     began = min(begins, default=trace.opened_at) - trace.opened_at
     ended = max(ends, default=trace.taken_at) - trace.opened_at
     return Scale(began, max(ended, began + 1e-9), _LEFT, _WIDTH - _RIGHT)
+
+
+def _cut(name: str) -> str:
+    return name if len(name) <= _MOST_LETTERS else name[: _MOST_LETTERS - 1] + "\u2026"
 
 
 def _said(found: Sequence[Iteration], columns: Sequence[Phases]) -> str:
