@@ -24,6 +24,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py
+	$(BIN)/python benchmarks/tape_cost.py
 	$(BIN)/python benchmarks/scheduler_scale.py
 	$(BIN)/python benchmarks/contention.py
 	$(BIN)/python benchmarks/evaluation_cost.py

@@ -14,7 +14,7 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from efaas import backends, errors, optimize, primitives
+    from efaas import backends, errors, observe, optimize, primitives
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
     from efaas.model.events import LoopEvent
@@ -43,6 +43,7 @@ __all__ = [
     "backends",
     "errors",
     "minimize",
+    "observe",
     "optimize",
     "primitives",
 ]
@@ -67,7 +68,7 @@ _HOMES = {
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",
 }
-_MODULES = ("backends", "errors", "optimize", "primitives")
+_MODULES = ("backends", "errors", "observe", "optimize", "primitives")
 
 
 def __getattr__(name: str) -> Any:

@@ -13,6 +13,7 @@ import dataclasses
 import json
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any, cast, get_args, get_type_hints
 
@@ -120,9 +121,15 @@ def _head(record: Any) -> dict[str, Any]:
 
 
 def _made(kind: type, record: Mapping[str, Any]) -> Any:
+    hints = _hints(kind)
+    return kind(**{name: _read(v, hints[name]) for name, v in record.items() if name in hints})
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    """The types of a dataclass's fields."""
     hints = get_type_hints(kind)
-    names = {each.name for each in dataclasses.fields(kind)}
-    return kind(**{name: _read(v, hints[name]) for name, v in record.items() if name in names})
+    return {each.name: hints[each.name] for each in dataclasses.fields(kind)}
 
 
 def _read(value: Any, hint: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -9,9 +10,10 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from efaas.model.job import CPU
+from efaas.model.trace import TracedRound
 
 if TYPE_CHECKING:
-    from efaas.model.trace import TracedAttempt, TracedRound, TracedStep
+    from efaas.model.trace import TracedAttempt, TracedStep
     from efaas.observe.trace import Trace
 
 __all__ = ["PHASES", "Iteration", "Phases", "iterations", "total"]
@@ -103,22 +105,23 @@ def iterations(trace: Trace) -> list[Iteration]:
     Where an optimizer ran, an iteration is one of its rounds; elsewhere it is one round of a
     backend that evaluated what was asked for.
     """
+    known = _Known.of(trace)
+    rounds: dict[tuple[str, int], list[TracedRound]] = {}
+    for begun in trace.rounds:
+        rounds.setdefault((begun.loop_id, begun.run), []).append(begun)
+    steps: dict[tuple[str, int], list[TracedStep]] = {}
+    for step in trace.steps:
+        steps.setdefault((step.loop_id, step.run), []).append(step)
     found: list[Iteration] = []
-    groups = _groups(trace.attempts)
-    for loop_id in trace.loop_ids:
-        runs = sorted({begun.run for begun in trace.rounds if begun.loop_id == loop_id})
-        used: set[int] = set()
-        for run in runs:
-            rounds = [b for b in trace.rounds if b.loop_id == loop_id and b.run == run]
-            steps = [s for s in trace.steps if s.loop_id == loop_id and s.run == run]
-            found += _of_run(trace, rounds, steps, groups)
-            used.update(job_id for begun in rounds for job_id in begun.job_ids)
-        alone = [
-            a
-            for a in trace.attempts
-            if a.loop_id == loop_id and not a.is_guess and a.job_id not in used
-        ]
-        found += _of_attempts(trace, loop_id, alone, groups)
+    for key, launched in rounds.items():
+        found += _of_run(known, launched, steps.get(key, ()))
+    used = {job_id for begun in trace.rounds for job_id in begun.job_ids}
+    alone: dict[str, list[TracedAttempt]] = {}
+    for a in trace.attempts:
+        if a.loop_id is not None and not a.is_guess and a.job_id not in used:
+            alone.setdefault(a.loop_id, []).append(a)
+    for loop_id, attempts in alone.items():
+        found += _of_attempts(known, loop_id, attempts)
     return sorted(found, key=lambda it: (it.ended_at, it.loop_id, it.number))
 
 
@@ -133,22 +136,47 @@ def median_ttns(found: Sequence[Iteration]) -> float | None:
     return median(waits) if waits else None
 
 
-_Groups = dict[tuple[str, float, float], list["TracedAttempt"]]
+@dataclass(frozen=True)
+class _Known:
+    """A trace, as iterations are made of it.
 
+    Attributes:
+        by_job: The last attempt of each job.
+        together: The attempts that shared a round of a backend.
+        changes: When each loop followed a change, in order.
+    """
 
-def _groups(attempts: Iterable[TracedAttempt]) -> _Groups:
-    """The attempts that shared a round of a backend."""
-    groups: _Groups = {}
-    for a in attempts:
-        if a.place != CPU:
-            groups.setdefault((a.place, a.dispatched_at, a.finished_at), []).append(a)
-    return groups
+    by_job: dict[int, TracedAttempt]
+    together: dict[tuple[str, float, float], list[TracedAttempt]]
+    changes: dict[str, list[float]]
+
+    @staticmethod
+    def of(trace: Trace) -> _Known:
+        """What there is to know of a trace."""
+        together: dict[tuple[str, float, float], list[TracedAttempt]] = {}
+        for a in trace.attempts:
+            if a.place != CPU:
+                together.setdefault((a.place, a.dispatched_at, a.finished_at), []).append(a)
+        changes: dict[str, list[float]] = {}
+        for event in sorted(trace.events, key=lambda event: event.at):
+            changes.setdefault(event.loop_id, []).append(event.at)
+        return _Known({a.job_id: a for a in trace.attempts}, together, changes)
+
+    def has_changed(self, loop_id: str, began_at: float, ended_at: float) -> bool:
+        """Whether a loop followed a change between two instants."""
+        instants = self.changes.get(loop_id, [])
+        place = bisect_left(instants, began_at)
+        return place < len(instants) and instants[place] <= ended_at
+
+    def sharing(self, ran: Sequence[TracedAttempt]) -> list[TracedAttempt]:
+        """All that shared a backend's round with these, theirs and others'."""
+        keys = dict.fromkeys((a.place, a.dispatched_at, a.finished_at) for a in ran)
+        return [a for key in keys for a in self.together[key]]
 
 
 def _of_run(
-    trace: Trace, rounds: Sequence[TracedRound], steps: Sequence[TracedStep], groups: _Groups
+    known: _Known, rounds: Sequence[TracedRound], steps: Sequence[TracedStep]
 ) -> list[Iteration]:
-    by_job = {a.job_id: a for a in trace.attempts}  # the last attempt of each
     waited = {step.round: step for step in reversed(steps) if step.how == "round"}
     hits: dict[int, list[TracedStep]] = {}
     for step in steps:
@@ -157,17 +185,16 @@ def _of_run(
     found: list[Iteration] = []
     for begun in rounds:
         answer = waited.get(begun.number)
-        ran = [by_job[job_id] for job_id in begun.job_ids if job_id in by_job]
+        ran = [known.by_job[job_id] for job_id in begun.job_ids if job_id in known.by_job]
         if answer is None or not ran:
             continue  # it is still under way, or not remembered any more
         ready_at = min(answer.asked_at, begun.launched_at)
         began_at = found[-1].ended_at if found else ready_at - answer.think_seconds
         found.append(
             _iteration(
-                trace,
+                known,
                 begun,
                 ran,
-                groups,
                 began_at=began_at,
                 ready_at=ready_at,
                 ended_at=answer.answered_at,
@@ -177,11 +204,7 @@ def _of_run(
     return found
 
 
-def _of_attempts(
-    trace: Trace, loop_id: str, attempts: Sequence[TracedAttempt], groups: _Groups
-) -> list[Iteration]:
-    from efaas.model.trace import TracedRound
-
+def _of_attempts(known: _Known, loop_id: str, attempts: Sequence[TracedAttempt]) -> list[Iteration]:
     rounds: dict[tuple[float, float], list[TracedAttempt]] = {}
     for a in attempts:
         rounds.setdefault((a.dispatched_at, a.finished_at), []).append(a)
@@ -193,18 +216,15 @@ def _of_attempts(
         began_at = found[-1].ended_at if found else ready_at
         ended_at = max(a.finished_at for a in ran)
         found.append(
-            _iteration(
-                trace, begun, ran, groups, began_at=began_at, ready_at=ready_at, ended_at=ended_at
-            )
+            _iteration(known, begun, ran, began_at=began_at, ready_at=ready_at, ended_at=ended_at)
         )
     return found
 
 
 def _iteration(
-    trace: Trace,
+    known: _Known,
     begun: TracedRound,
     ran: Sequence[TracedAttempt],
-    groups: _Groups,
     *,
     began_at: float,
     ready_at: float,
@@ -215,17 +235,14 @@ def _iteration(
     shots = [a.first_shot_at for a in ran if a.first_shot_at is not None]
     first = min(shots, default=min(a.dispatched_at for a in ran))
     finished_at = max(a.finished_at for a in ran)
-    together = _together(ran, groups)
+    together = known.sharing(ran)
     compiled = max(a.compile_seconds for a in ran)
     qpu = sum(a.qpu_seconds for a in together)
     cuts = [began_at, ready_at, begun.launched_at, submitted_at, first, finished_at, ended_at]
     for place, cut in enumerate(cuts[1:], 1):
         cuts[place] = min(max(cut, cuts[place - 1]), max(ended_at, began_at))
     classical, guessing, preparing, queue, run, handing = [b - a for a, b in pairwise(cuts)]
-    has_changed = any(
-        e.loop_id == begun.loop_id and begun.launched_at <= e.at <= submitted_at
-        for e in trace.events
-    )
+    has_changed = known.has_changed(begun.loop_id, begun.launched_at, submitted_at)
     compiled = min(compiled, run)
     qpu = min(qpu, run - compiled)
     guessed_qpu = min(qpu, sum(a.qpu_seconds for a in together if a.is_guess))
@@ -253,9 +270,3 @@ def _iteration(
         hits=hits,
         phases=phases,
     )
-
-
-def _together(ran: Sequence[TracedAttempt], groups: _Groups) -> list[TracedAttempt]:
-    """All that shared a backend's round with these, theirs and others'."""
-    keys = dict.fromkeys((a.place, a.dispatched_at, a.finished_at) for a in ran)
-    return [a for key in keys for a in groups[key]]

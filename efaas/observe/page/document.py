@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from efaas.observe.waterfall import iterations, median_ttns
 
 if TYPE_CHECKING:
     from efaas.observe.trace import Trace
+    from efaas.observe.waterfall import Iteration
 
 __all__ = ["page"]
 
@@ -52,7 +54,8 @@ def page(trace: Trace, totals: str = "") -> str:
         "<body><a class='skip' href='#main'>To the report</a>"
         "<header><h1>What a session did</h1>"
         f"<p class='quiet'>{escape(_session(trace))}</p></header>"
-        f"<main id='main'>{_facts(trace)}{body}</main><script>{script}</script></body></html>\n"
+        f"<main id='main'>{_facts(trace, found)}{body}</main><script>{script}</script>"
+        "</body></html>\n"
     )
 
 
@@ -65,15 +68,15 @@ def _session(trace: Trace) -> str:
     return words
 
 
-def _facts(trace: Trace) -> str:
+def _facts(trace: Trace, found: Sequence[Iteration]) -> str:
     on_backends = [a for a in trace.attempts if a.place != CPU]
     hits = sum(a.evaluations for a in on_backends if a.fate == "hit")
     misses = sum(a.evaluations for a in on_backends if a.fate == "miss")
-    ttns = median_ttns(iterations(trace))
+    ttns = median_ttns(found)
     facts = [
         ("open for", _duration(trace.seconds)),
         ("evaluations", f"{sum(a.evaluations for a in on_backends):,}"),
-        ("rounds", f"{len(iterations(trace)):,}"),
+        ("rounds", f"{len(found):,}"),
         ("median TTNS", "none" if ttns is None else _duration(ttns)),
         ("guesses used", f"{hits:,} of {hits + misses:,}"),
         ("QPU time", _duration(sum(a.qpu_seconds for a in on_backends))),
