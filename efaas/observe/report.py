@@ -122,6 +122,9 @@ class SessionReport:
         made = [] if self.trace is None else tables(self.trace)
         return "\n\n".join([self.totals(), *map(str, made)])
 
+    def __repr__(self) -> str:
+        return str(self)
+
     def _repr_html_(self) -> str:
         """The same for notebooks."""
         made = [] if self.trace is None else tables(self.trace)

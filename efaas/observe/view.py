@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import importlib
 import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from efaas.model.job import CPU
 from efaas.observe.summary import Cell, Column, Table
 
 __all__ = ["LoopNow", "UnfinishedJob", "View", "present_tables"]
@@ -93,7 +95,7 @@ def present_tables(
         since = [job.queued_at for job in waiting if job.queued_at is not None]
         device_rows.append(
             (
-                place,
+                "classical steps" if place == CPU else place,
                 len(here) - len(waiting),
                 sum(not job.is_guess for job in waiting),
                 sum(job.is_guess for job in waiting),
@@ -103,9 +105,13 @@ def present_tables(
     every = sum(served.values())
     weighed = sum(weights.values())
     share_rows: list[tuple[Cell, ...]] = [
-        (tenant, seconds, seconds / every if every else None, weights.get(tenant, 1.0) / weighed)
+        (
+            tenant,
+            seconds,
+            seconds / every if every else None,
+            weights[tenant] / weighed if tenant in weights else None,
+        )
         for tenant, seconds in sorted(served.items())
-        if weighed
     ]
     return [
         Table(
@@ -141,7 +147,7 @@ def present_tables(
                 Column("tenant"),
                 Column("QPU s", ".3g", "Received by sessions that are not forgotten."),
                 Column("share", ".0%", "Of all that."),
-                Column("entitled to", ".0%", "By weight, while all have work."),
+                Column("entitled to", ".0%", "By weight, while all open sessions have work."),
             ),
             tuple(share_rows),
         ),
@@ -204,7 +210,6 @@ class View:
 
 def live(view: View, every_seconds: float) -> None:
     """Show a view in the notebook that this runs in, and keep it fresh."""
-    from IPython import display  # type: ignore[import-not-found, unused-ignore]
-
+    display: Any = importlib.import_module("IPython.display")
     handle = display.display(view, display_id=True)
     view.refresh(handle, every_seconds)

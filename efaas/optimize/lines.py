@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 import threading
@@ -86,8 +87,7 @@ class Lines:
         self._high = len(texts) - is_last
 
     def _redraw_cell(self, key: object, *, is_last: bool) -> None:
-        from IPython import display  # type: ignore[import-not-found, unused-ignore]
-
+        display: Any = importlib.import_module("IPython.display")
         html = "".join(f"<div>{escape(text)}</div>" for text in self._texts.values())
         shown = display.HTML(f"<div style='font-family:monospace'>{html}</div>")
         if self._handle is None:

@@ -166,7 +166,7 @@ class TestLines:
             return handle
 
         fake = SimpleNamespace(display=display, HTML=str)
-        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(display=fake))
+        monkeypatch.setitem(sys.modules, "IPython.display", fake)
         now = VirtualClock()
         lines = Lines(in_notebook=True, now=now.now)
         lines.show("a", "<1>".__str__)
