@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
-    from efaas.loops import Pin
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.observe import SessionReport, Trace
@@ -327,9 +326,8 @@ class EFSession:
         )
         self._sight = Sight(
             self._scheduler._recorder.tape(self._id, self._dispatcher.now, tenant),
-            pin_of=partial(_pin_of, self._loops),
+            loops=self._loops,
             backends=self._scheduler._backends,
-            events=partial(_events_of, self._loops),
             seed=self.seed,
             tenant=tenant,
         )
@@ -604,19 +602,10 @@ class EFSession:
         )
 
 
-# Not methods: what is seen of a session must not keep it from going when nobody refers to it.
-def _pin_of(loops: Loops, loop_id: str) -> Pin | None:
-    loop = loops._by_id.get(loop_id)
-    return None if loop is None else loop.pin
-
-
+# Not a method: what is seen of a session must not keep it from going when nobody refers to it.
 def _is_over(session: weakref.ref[EFSession]) -> bool:
     seen = session()
     return seen is None or seen._is_ended
-
-
-def _events_of(loops: Loops) -> tuple[LoopEvent, ...]:
-    return loops.events
 
 
 def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:

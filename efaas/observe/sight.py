@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Protocol
 
@@ -53,6 +53,19 @@ class Calibrated(Protocol):
         ...
 
 
+class KnowsLoops(Protocol):
+    """The loops of a session."""
+
+    @property
+    def events(self) -> tuple[LoopEvent, ...]:
+        """What happened to them."""
+        ...
+
+    def pin_of(self, loop_id: str) -> Pinned | None:
+        """Where a loop is, or None for a loop of another session."""
+        ...
+
+
 class Sight:
     """One session as it is seen from outside."""
 
@@ -60,9 +73,8 @@ class Sight:
         self,
         tape: Tape,
         *,
-        pin_of: Callable[[str], Pinned | None],
+        loops: KnowsLoops,
         backends: Mapping[str, Calibrated],
-        events: Callable[[], Sequence[LoopEvent]],
         seed: int,
         tenant: str,
     ) -> None:
@@ -70,16 +82,14 @@ class Sight:
 
         Args:
             tape: What the session does is written on it.
-            pin_of: Where a loop is.
+            loops: Those of the session.
             backends: Those of the session, by name.
-            events: What happened to its loops.
             seed: The session's.
             tenant: The session's.
         """
         self.tape = tape
-        self._pin_of = pin_of
+        self._known = loops
         self._backends = backends
-        self._events = events
         self._seed = seed
         self._tenant = tenant
         self._opened_at = tape.now()
@@ -88,7 +98,7 @@ class Sight:
         """What the session did until now."""
         return Recording(
             self.tape,
-            events=self._events(),
+            events=self._known.events,
             loops=self.loops,
             opened_at=self._opened_at,
             taken_on=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -134,7 +144,7 @@ class Sight:
         found = []
         used = dict(self.tape.qpu_seconds)
         for number, (loop_id, seconds) in enumerate(used.items(), 1):
-            pin = self._pin_of(loop_id)
+            pin = self._known.pin_of(loop_id)
             found.append(
                 LoopNow(
                     loop_id,
@@ -152,7 +162,7 @@ class Sight:
         """Where the loops are now, and why; those that are known."""
         found = []
         for loop_id in loop_ids:
-            pin = self._pin_of(loop_id)
+            pin = self._known.pin_of(loop_id)
             if pin is not None:
                 found.append(self._loop(loop_id, pin))
         return found
