@@ -33,7 +33,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/speculation_rounds.py
 
 figures: $(VENV)/.installed-dev
-	for figure in drift layout_gains placement rounds sentinel shares; do \
+	for figure in convergence drift layout_gains placement rounds sentinel served shares shifts \
+	  timeline waterfall; do \
 	  $(BIN)/python docs/figures/$$figure.py || exit 1; done
 
 clean:

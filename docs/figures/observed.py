@@ -1,42 +1,32 @@
-"""Draws convergence.svg, timeline.svg, waterfall.svg, shifts.svg and served.svg.
-
-    python docs/figures/observed.py
+"""The runs whose traces the figures of the page on observing show.
 
 A VQE of four qubits runs on two fake devices that drift. Its values have the noise of the
 calibration in force. The time of its rounds is simulated: 600 s for a round, as in
-a public queue, and 2 s for each evaluation. How much is guessed depends a little on how quick the
-machine is, so that the first four pictures may differ from run to run.
+a public queue, and 2 s for each evaluation, on a virtual clock. How much is guessed depends a bit
+on how quick the machine is, so that figures of this run may differ from drawing to drawing.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
 from qiskit.circuit.library import efficient_su2
+from style import save
 
 import efaas
 from efaas.backends import AerBackend
 from efaas.backends.drift import Drift
 from efaas.clock import VirtualClock
-from efaas.observe import (
-    Trace,
-    plot_convergence,
-    plot_drift,
-    plot_shares,
-    plot_timeline,
-    plot_waterfall,
-)
 from efaas.testing import FakeBackend
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-HERE = Path(__file__).parent
+    from efaas.observe import Trace
+
 ANSATZ = efficient_su2(4, reps=1)
 HAMILTONIAN = {"ZZII": 1.0, "IZZI": 1.0, "IIZZ": 1.0, "XIII": 0.5, "IXII": 0.5}
 START = np.linspace(-0.5, 0.5, ANSATZ.num_parameters)
@@ -109,20 +99,8 @@ def tenants() -> list[Trace]:
         return [session.trace for session in sessions]
 
 
-def draw(name: str, plot: Callable[..., Axes], what: Any, height: float = 3.2) -> None:
-    """Save one plot."""
+def draw(plot: Callable[..., Axes], what: Any, script: str, height: float = 3.2) -> None:
+    """Save one plot beside the script that draws it."""
     figure = Figure(figsize=(9, height), layout="constrained")
     plot(what, figure.subplots())
-    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
-    print(f"{name}.svg")
-
-
-if __name__ == "__main__":
-    mpl.rcParams["svg.hashsalt"] = "efaas"  # the same file at every run
-    run = vqe()
-    print(run)
-    draw("convergence", plot_convergence, run)
-    draw("timeline", plot_timeline, run, 4.0)
-    draw("waterfall", plot_waterfall, run)
-    draw("shifts", plot_drift, run)
-    draw("served", plot_shares, tenants())
+    save(figure, script)
