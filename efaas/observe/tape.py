@@ -54,10 +54,14 @@ class EndedJob(Protocol):
 
 
 class Seen(NamedTuple):
-    """A job that has ended; fields as of ``EndedJob``, of its last attempt."""
+    """A job that has ended, and what is known of its last attempt; fields as of ``EndedJob``."""
 
-    job: Job
-    state: JobState
+    job_id: int
+    tenant: str
+    loop_id: str | None
+    is_guess: bool
+    rides_with: int | None
+    state: str
     where: str
     calibration_id: str | None
     points: int
@@ -68,7 +72,8 @@ class Seen(NamedTuple):
     first_shot_at: float | None
     finished_at: float | None
     compile_seconds: float
-    spent: Usage
+    qpu_seconds: float
+    cpu_seconds: float
     estimates: Any
     error: str | None
     past: tuple[PastAttempt, ...]
@@ -111,8 +116,8 @@ class Tape:
 
     Attributes:
         most: How many of each kind are kept.
-        jobs: Jobs that ended on a backend.
-        steps: Classical steps that ended.
+        jobs: Jobs that ended on a backend; the fields of ``Seen`` of each.
+        steps: Classical steps that ended, likewise.
         verdicts: Jobs that were guesses, and whether they came true.
         rounds: Rounds of optimizers.
         answers: Answers to optimizers.
@@ -128,8 +133,8 @@ class Tape:
         """
         self.now = now
         self.most = most
-        self.jobs: deque[Seen] = deque(maxlen=most)
-        self.steps: deque[Seen] = deque(maxlen=most)
+        self.jobs: deque[tuple[Any, ...]] = deque(maxlen=most)
+        self.steps: deque[tuple[Any, ...]] = deque(maxlen=most)
         self.verdicts: deque[tuple[int, bool]] = deque(maxlen=4 * most)
         self.rounds: deque[Begun] = deque(maxlen=most)
         self.answers: deque[Answer] = deque(maxlen=most)
@@ -147,16 +152,20 @@ class Tape:
         if job.where is None or job.dispatched_at is None:
             return
         self._told += 1
-        error = job.error
-        loop_id = job.job.loop_id
+        about, spent, error = job.job, job.spent, job.error
+        loop_id = about.loop_id
         if loop_id is not None:
-            used = self.qpu_seconds.get(loop_id, 0.0)
-            self.qpu_seconds[loop_id] = used + job.usage.qpu_seconds
+            self.qpu_seconds[loop_id] = self.qpu_seconds.get(loop_id, 0.0) + job.usage.qpu_seconds
         kept = self.steps if job.where == CPU else self.jobs
+        # A plain tuple of numbers and texts: the garbage collector has no work with those.
         kept.append(
-            Seen(
-                job.job,
-                job.state,
+            (
+                about.id,
+                about.tenant,
+                loop_id,
+                about.speculative,
+                about.rides_with,
+                job.state.value,
                 job.where,
                 job.calibration_id,
                 job.last_points,
@@ -167,7 +176,8 @@ class Tape:
                 job.first_shot_at,
                 job.finished_at,
                 job.compile_seconds,
-                job.spent,
+                spent.qpu_seconds,
+                spent.cpu_seconds,
                 job.estimates,
                 None if error is None else f"{type(error).__name__}: {error}",
                 job.past,

@@ -18,6 +18,7 @@ from efaas.model.trace import (
     TracedRound,
     TracedStep,
 )
+from efaas.observe.tape import Seen
 
 if TYPE_CHECKING:
     import os
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from efaas.model.events import LoopEvent
-    from efaas.observe.tape import Seen, Tape
+    from efaas.observe.tape import Tape
 
 __all__ = ["Trace"]
 
@@ -196,7 +197,7 @@ class Recording:
     def trace(self) -> Trace:
         """The trace."""
         verdicts = dict(self._verdicts)
-        attempts = [a for seen in self._seen for a in _attempts(seen, verdicts)]
+        attempts = [a for seen in self._seen for a in _attempts(Seen(*seen), verdicts)]
         attempts.sort(key=lambda a: (a.finished_at, a.job_id, a.number))
         ids = dict.fromkeys(a.loop_id for a in attempts if a.loop_id is not None)
         return Trace(
@@ -218,15 +219,15 @@ def _attempts(seen: Seen, verdicts: Mapping[int, bool]) -> list[TracedAttempt]:
     past = [attempt for attempt in seen.past if attempt.record.dispatched_at >= queued_at]
     values, stds = _estimates(seen.estimates)
     last = TracedAttempt(
-        job_id=seen.job.id,
+        job_id=seen.job_id,
         number=len(past) + 1,
-        tenant=seen.job.tenant,
-        loop_id=seen.job.loop_id,
+        tenant=seen.tenant,
+        loop_id=seen.loop_id,
         place=seen.where,
         calibration_id=seen.calibration_id,
-        state=str(seen.state),
+        state=seen.state,
         fate=_fate(seen, verdicts),
-        rides_with=seen.job.rides_with,
+        rides_with=seen.rides_with,
         evaluations=seen.points,
         shots=seen.shots,
         submitted_at=seen.submitted_at,
@@ -235,8 +236,8 @@ def _attempts(seen: Seen, verdicts: Mapping[int, bool]) -> list[TracedAttempt]:
         first_shot_at=seen.first_shot_at,
         finished_at=seen.dispatched_at if seen.finished_at is None else seen.finished_at,
         compile_seconds=seen.compile_seconds,
-        qpu_seconds=seen.spent.qpu_seconds,
-        cpu_seconds=seen.spent.cpu_seconds,
+        qpu_seconds=seen.qpu_seconds,
+        cpu_seconds=seen.cpu_seconds,
         values=values,
         stds=stds,
         error=seen.error,
@@ -268,9 +269,9 @@ def _before(last: TracedAttempt, number: int, past: PastAttempt) -> TracedAttemp
 
 
 def _fate(seen: Seen, verdicts: Mapping[int, bool]) -> Fate:
-    if not seen.job.speculative:
+    if not seen.is_guess:
         return "asked for"
-    is_hit = verdicts.get(seen.job.id)
+    is_hit = verdicts.get(seen.job_id)
     if is_hit is None:
         return "pending"
     return "hit" if is_hit else "miss"
