@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test check bench figures clean
+.PHONY: demo test soak check bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -15,6 +15,10 @@ demo: $(VENV)/.installed
 # Side by side, each process with a half of the tests and its own devices.
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
+
+# The long form of the reliability tests: a thousand kills, fifty thousand evaluations at once.
+soak: $(VENV)/.installed-dev
+	$(BIN)/python -m pytest --soak -v tests/journal/test_kill.py tests/test_load.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
@@ -25,12 +29,15 @@ check: $(VENV)/.installed-dev
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py
 	$(BIN)/python benchmarks/tape_cost.py
+	$(BIN)/python benchmarks/journal_cost.py
+	$(BIN)/python benchmarks/executors.py
 	$(BIN)/python benchmarks/scheduler_scale.py
 	$(BIN)/python benchmarks/contention.py
 	$(BIN)/python benchmarks/evaluation_cost.py
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py
 	$(BIN)/python benchmarks/speculation_rounds.py
+	$(BIN)/python benchmarks/tolerance.py
 
 figures: $(VENV)/.installed-dev
 	for figure in convergence drift layout_gains placement rounds sentinel served shares shifts \

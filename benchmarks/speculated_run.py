@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from efaas.testing import FakeBackend
 
-__all__ = ["METHODS", "Case", "Compared", "compared"]
+__all__ = ["METHODS", "Case", "Compared", "compared", "sequential_energy"]
 
 # A default difference of 1e-8 would measure nothing but noise; 0.1 rad balances the noise of a
 # difference, 0.02 / 0.1, and its error, which for a sinusoid is 0.05 of its curvature.
@@ -110,9 +110,11 @@ class Case:
         method: One of ``METHODS``.
         problem: One of ``PROBLEMS``.
         noise: Standard deviation of a value's noise.
-        seed: Of the start and of the session.
+        seed: Of the start, and of the session.
         round_seconds: What a round takes whatever is in it, on the virtual clock.
         evaluation_seconds: What each of its evaluations adds.
+        effort: How the predictor's work is measured, as in ``efaas.Speculation``.
+        noise_seed: Of the session, where it is not that of the start.
     """
 
     method: str
@@ -121,6 +123,8 @@ class Case:
     seed: int
     round_seconds: float
     evaluation_seconds: float
+    effort: str = "steps"
+    noise_seed: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +184,8 @@ class _Run:
         self.points: list[bytes] = []
         self.path: list[bytes] = []
         shots = 4096 if case.noise else None
-        with efaas.EFSession(self.device, seed=case.seed, clock=self.clock) as session:
+        seed = case.seed if case.noise_seed is None else case.noise_seed
+        with efaas.EFSession(self.device, seed=seed, clock=self.clock) as session:
             energy = session.objective(problem.circuit, problem.observable, shots=shots)
             with np.errstate(all="ignore"):
                 self.result = minimize(
@@ -276,7 +281,7 @@ class _WatchedGuess:
 def compared(case: Case) -> Compared:
     """Run a case both ways and hold the one against the other."""
     mode = METHODS[case.method].mode
-    speculation = efaas.Speculation(mode=mode, width=WIDTH)
+    speculation = efaas.Speculation(mode=mode, width=WIDTH, effort=case.effort)
     ours = _Run(case, efaas.minimize, speculation=speculation)
     theirs = _Run(case, _by_scipy)
     report = ours.result.speculation
@@ -308,6 +313,12 @@ def compared(case: Case) -> Compared:
         sequential_energy=exact(theirs.result.x) - ground,
         differences=tuple(differences),
     )
+
+
+def sequential_energy(case: Case) -> float:
+    """The exact energy where scipy alone ends, over the ground state's."""
+    problem = PROBLEMS[case.problem]
+    return problem.exact_energy()(_Run(case, _by_scipy).result.x) - problem.ground_energy
 
 
 def _differences(ours: _Run, theirs: _Run) -> list[str]:

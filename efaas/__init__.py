@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from efaas import backends, errors, observe, optimize, primitives
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
+    from efaas.journal import Journal
     from efaas.model.events import LoopEvent
     from efaas.objective import Objective
     from efaas.optimize import Speculation, SpeculationReport, minimize
@@ -31,6 +32,7 @@ __all__ = [
     "EFSession",
     "EfaasError",
     "FairSettings",
+    "Journal",
     "LoopEvent",
     "Objective",
     "PlacementWeights",
@@ -58,6 +60,7 @@ _HOMES = {
     "EFSession": "efaas.session",
     "EfaasError": "efaas.errors",
     "FairSettings": "efaas.policies.fair_settings",
+    "Journal": "efaas.journal",
     "LoopEvent": "efaas.model.events",
     "Objective": "efaas.objective",
     "PlacementWeights": "efaas.policies.placement",

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from enum import Enum
@@ -145,6 +145,17 @@ class Branch:
                 own._bases.setdefault(key, base)
             own._counts[key] += 1
             return base + own._counts[key]
+
+    def occurrences_ahead(self, keys: Sequence[Hashable]) -> list[int]:
+        """What ``next_occurrence`` would give for each of the keys in turn; nothing is counted."""
+        with self._lock:
+            own = self._committed_into()
+            ahead: Counter[Hashable] = Counter()
+            found = []
+            for key in keys:
+                ahead[key] += 1
+                found.append(own._count_above(key) + own._counts.get(key, 0) + ahead[key])
+            return found
 
     def commit(self) -> list[QuantumFuture[Any]] | None:
         """The guess was right. Returns the futures that are no longer speculative.

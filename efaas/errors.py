@@ -19,6 +19,11 @@ The tree::
     ├── ClosedError(RuntimeError)         the session or scheduler is closed
     ├── DeadlockError(RuntimeError)       waiting here could never end
     ├── JobFailedError(RuntimeError)      every attempt of a job failed
+    ├── JournalError(RuntimeError)        a journal cannot be used
+    │   ├── JournalHeldError              another process or session writes to it
+    │   ├── JournalMismatchError          of another program, version or problem
+    │   ├── JournalDamagedError           its contents are not what was written
+    │   └── JournalWriteError(OSError)    it cannot be read or written: disk full, no such directory
     ├── MissingPackageError(ImportError)  an optional package is not installed
     └── InvariantError(AssertionError)    a bug in efaas itself; please report it
 
@@ -49,6 +54,11 @@ __all__ = [
     "InputError",
     "InvariantError",
     "JobFailedError",
+    "JournalDamagedError",
+    "JournalError",
+    "JournalHeldError",
+    "JournalMismatchError",
+    "JournalWriteError",
     "MeasurementError",
     "MissingPackageError",
     "ObservableError",
@@ -181,6 +191,56 @@ class JobFailedError(EfaasError, RuntimeError):
         super().__init__(message)
         self.job_id = job_id
         self.attempts = tuple(attempts)
+
+
+class JournalError(EfaasError, RuntimeError):
+    """A journal cannot be used; nothing in it was changed.
+
+    Attributes:
+        path: The journal's file.
+    """
+
+    def __init__(self, message: str, *, path: str) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+class JournalHeldError(JournalError):
+    """Another process, or another session of this one, writes to the journal.
+
+    Attributes:
+        holder: Who, in words, where that is known.
+    """
+
+    def __init__(self, message: str, *, path: str, holder: str = "") -> None:
+        super().__init__(message, path=path)
+        self.holder = holder
+
+
+class JournalMismatchError(JournalError):
+    """The journal is of another program, version or problem.
+
+    Attributes:
+        what: What differs: "format", "rules", "seed", "backends" or "problem".
+        recorded: What the journal says.
+        present: What is the case now.
+    """
+
+    def __init__(
+        self, message: str, *, path: str, what: str, recorded: str = "", present: str = ""
+    ) -> None:
+        super().__init__(message, path=path)
+        self.what = what
+        self.recorded = recorded
+        self.present = present
+
+
+class JournalDamagedError(JournalError):
+    """What the journal holds is not what was written to it."""
+
+
+class JournalWriteError(JournalError, OSError):
+    """It cannot be opened, read or written: no such directory, no permission, disk full."""
 
 
 class MissingPackageError(EfaasError, ImportError):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -48,6 +48,10 @@ class SubmitsPoints(Protocol):
         guessed: Sequence[tuple[Points, Guess | None]] = (),
     ) -> tuple[list[Sequence[QuantumFuture[Any]]], list[Guess]]:
         """Queue points that are asked for, and guesses that would like to share their round."""
+        ...
+
+    def is_recorded(self, asked: Iterable[Points]) -> bool:
+        """Whether the session's journal has the values of all of these points."""
         ...
 
 
@@ -130,7 +134,7 @@ class Objective:
         Raises:
             ParameterError: The wrong length, NaN or infinity.
         """
-        shape = np.shape(thetas)
+        shape = _shape(thetas)
         if len(shape) == 2 and shape[0] == 0:
             return []
         if len(shape) != 2:
@@ -182,6 +186,10 @@ class Objective:
         )
         return [future for job in futures for future in job], guesses
 
+    def is_recorded(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of these, asked for now, would be answered from the session's journal."""
+        return self._loop.is_recorded(self._points_of(ask) for ask in asks)
+
     def evaluations_of(self, ask: Ask) -> int:
         """How many points it takes: one for a value, two per shifted angle for a gradient."""
         if ask.kind == "value":
@@ -210,12 +218,13 @@ class Objective:
         )
 
     def _checked_point(self, theta: ArrayLike) -> NDArray[np.float64]:
-        if np.ndim(theta) > 1:
+        shape = _shape(theta)
+        if len(shape) > 1:
             raise ParameterError(
                 f"expected one point of shape ({self.num_parameters},), got shape "
-                f"{np.shape(theta)}; for several points use submit_many"
+                f"{shape}; for several points use submit_many"
             )
-        return self._experiment.check_values(np.atleast_1d(theta) if np.ndim(theta) == 0 else theta)
+        return self._experiment.check_values(theta if shape else np.atleast_1d(theta))
 
     def _shift_rule(self) -> ShiftRule:
         from efaas.backends.parameter_shift import shift_rule
@@ -227,7 +236,8 @@ class Objective:
         return self._value_points(values) if ask.kind == "value" else self._gradient_points(values)
 
     def _value_points(self, values: NDArray[np.float64]) -> Points:
-        return Points(self._experiment.slot_angles(values), self.shots, _values, len(values))
+        angles = self._experiment.slot_angles(values)
+        return Points(angles, self.shots, _values, len(values), values)
 
     def _gradient_points(self, values: NDArray[np.float64]) -> Points:
         rule = self._shift_rule()
@@ -243,6 +253,20 @@ class Objective:
 
     def _submit(self, points: Points) -> Sequence[QuantumFuture[Any]]:
         return self._loop.submit_round(self._experiment, [points])[0][0]
+
+
+def _shape(values: ArrayLike) -> tuple[int, ...]:
+    """The shape of parameter values.
+
+    Raises:
+        ParameterError: They have none: rows of several lengths.
+    """
+    try:
+        return np.shape(values)
+    except ValueError as error:
+        raise ParameterError(
+            f"expected an array of real numbers, got rows of several lengths: {values!r}"
+        ) from error
 
 
 def _values(outcome: Outcome) -> list[float]:

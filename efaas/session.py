@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efaas.clock import SystemClock
-from efaas.dispatch import Dispatcher, SessionScope
+from efaas.dispatch import Dispatcher, Recording, SessionScope
 from efaas.errors import (
     ClosedError,
     DeadlockError,
     InputError,
 )
 from efaas.future import QuantumFuture
+from efaas.journal import Book
+from efaas.journal.settings import as_journal
 from efaas.loops import Loops
 from efaas.notebook import is_notebook
 from efaas.objective import Objective
@@ -31,16 +33,21 @@ from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS, PlacementWeights
 from efaas.policies.repinning import RepinSettings
+from efaas.policies.resuming import RULES, Facts
 from efaas.policies.sentinel import Sentinel
 
 if TYPE_CHECKING:
+    from concurrent.futures import Executor
+
     from numpy.typing import NDArray
 
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
+    from efaas.journal import Journal
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
+    from efaas.model.record import Spend
     from efaas.observe import SessionReport, Trace
     from efaas.observe.summary import Table
     from efaas.observe.view import View
@@ -74,6 +81,7 @@ class EFScheduler:
         weights: PlacementWeights | None = None,
         repinning: RepinSettings | None = None,
         clock: Clock | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """Start the scheduler; nothing runs yet.
 
@@ -94,6 +102,10 @@ class EFScheduler:
             repinning: When a change of calibration moves a loop.
             clock: Source of the timelines' instants: the machine's by default, a
                 ``efaas.clock.VirtualClock`` for simulated devices.
+            executor: Where functions given to ``call`` run, and long simulations of backends that
+                are made here: any ``concurrent.futures.Executor``, such as a Dask client's
+                ``get_executor()``. It is not shut down. What is sent to other processes has to be
+                picklable, and cannot use the session.
 
         Raises:
             UnknownBackendError: No backend of that name.
@@ -102,8 +114,10 @@ class EFScheduler:
                 use for it.
         """
         slots = cpu_slots if cpu_slots is not None else os.cpu_count() or 1
-        if slots < 1:
-            raise InputError(f"cpu_slots must be at least 1, got {cpu_slots}")
+        if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
+            raise InputError(f"cpu_slots must be a whole number of at least 1, got {cpu_slots!r}")
+        if clock is not None and not callable(getattr(clock, "now", None)):
+            raise InputError(f"clock must have a method now(), got {clock!r}")
         order = _chosen("ordering", ordering, ORDERINGS)
         if fairness is not None and ordering != "fair":
             raise InputError(f"fairness is for ordering='fair'; {ordering!r} has no use for it")
@@ -111,7 +125,10 @@ class EFScheduler:
         _check_type("fairness", fairness, FairSettings)
         _check_type("weights", weights, PlacementWeights)
         _check_type("repinning", repinning, RepinSettings)
-        self._backends, self._owned = _resolved(backends)
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise InputError(f"executor must have a method submit(), got {executor!r}")
+        self._executor = executor
+        self._backends, self._owned = _resolved(backends, executor)
         self._recorder = Recorder()
         around = Surroundings(
             tuple(self._backends),
@@ -147,6 +164,7 @@ class EFScheduler:
         weight: float | None = None,
         seed: int | None = None,
         sentinel: Sentinel | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> EFSession:
         """A session of this scheduler; closing it leaves the scheduler open.
 
@@ -156,13 +174,22 @@ class EFScheduler:
                 open sessions, or 1.
             seed: Fixes every random number of the session; drawn at random if None.
             sentinel: Looks after the devices between calibrations, as for ``EFSession``.
+            journal: As for ``EFSession``; a file of its own for each session.
 
         Raises:
             ClosedError: The scheduler is closed.
             InputError: ``weight`` is not positive and finite, or not that of the tenant's other
                 open sessions; or ``seed`` is negative.
+            JournalError: The journal cannot be used; the kind of error says why.
         """
-        return EFSession(scheduler=self, tenant=tenant, weight=weight, seed=seed, sentinel=sentinel)
+        return EFSession(
+            scheduler=self,
+            tenant=tenant,
+            weight=weight,
+            seed=seed,
+            sentinel=sentinel,
+            journal=journal,
+        )
 
     def cache_info(self) -> CacheInfo:
         """Counters of the warm calibration caches of all backends together."""
@@ -206,7 +233,11 @@ class EFScheduler:
         return f"<EFScheduler over {', '.join(self._backends)}>"
 
     def _attach(
-        self, session: EFSession, tenant: str, weight: float | None
+        self,
+        session: EFSession,
+        tenant: str,
+        weight: float | None,
+        recording: Recording | None,
     ) -> tuple[int, SessionScope]:
         if not self._finalizer.alive:
             raise ClosedError("the scheduler is closed; open a new EFScheduler")
@@ -229,6 +260,8 @@ class EFScheduler:
             tenant=tenant,
             weight=session.weight,
             owner=self,
+            recording=recording,
+            executor=self._executor,
         )
         return session_id, scope
 
@@ -272,6 +305,8 @@ class EFSession:
         cpu_slots: int | None = None,
         clock: Clock | None = None,
         sentinel: Sentinel | None = None,
+        executor: Executor | None = None,
+        journal: str | os.PathLike[str] | Journal | None = None,
     ) -> None:
         """Open a session.
 
@@ -288,15 +323,23 @@ class EFSession:
             sentinel: Has the best point of each loop with one observable evaluated once more now
                 and then, so that a device that changes between calibrations is noticed. None by
                 default, since it costs shots.
+            executor: Where functions and long simulations run, as for ``EFScheduler``.
+            journal: A file that everything is written down in, and that the same script resumes
+                from when it runs again: a path, or an ``efaas.Journal`` with settings.
 
         Raises:
             UnknownBackendError: No backend of that name.
             InputError: Another argument is out of its range, or both ``backends`` and
                 ``scheduler`` are given.
+            JournalError: The journal cannot be used; the kind of error says why.
         """
-        own = (backends, cpu_slots, clock)
+        own = (backends, cpu_slots, clock, executor)
         if scheduler is not None and any(given is not None for given in own):
-            raise InputError("a session takes either backends, cpu_slots and clock, or a scheduler")
+            raise InputError(
+                "a session takes either backends, cpu_slots, clock and executor, or a scheduler"
+            )
+        if scheduler is not None and not isinstance(scheduler, EFScheduler):
+            raise InputError(f"scheduler must be an EFScheduler or None, got {scheduler!r}")
         if weight is not None and not (
             isinstance(weight, int | float) and 0 < weight < float("inf")
         ):
@@ -306,14 +349,27 @@ class EFSession:
         if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
             raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
         _check_type("sentinel", sentinel, Sentinel)
-        self.seed = secrets.randbits(64) if seed is None else int(seed)
+        self._book = None if journal is None else Book(as_journal(journal))
         self.tenant = tenant
         self._owns_scheduler = scheduler is None
-        self._scheduler = scheduler or EFScheduler(
-            DEFAULT_BACKEND if backends is None else backends, cpu_slots=cpu_slots, clock=clock
-        )
-        self.weight: float
-        self._id, self._scope = self._scheduler._attach(self, tenant, weight)
+        opened = None
+        try:
+            self._scheduler = opened = scheduler or EFScheduler(
+                DEFAULT_BACKEND if backends is None else backends,
+                cpu_slots=cpu_slots,
+                clock=clock,
+                executor=executor,
+            )
+            self.seed = self._seed(seed)
+            self.weight: float
+            recording = None if self._book is None else Recording(self._book)
+            self._id, self._scope = self._scheduler._attach(self, tenant, weight, recording)
+        except BaseException:
+            if self._owns_scheduler and opened is not None:
+                opened.close(cancel=True)
+            if self._book is not None:
+                self._book.close()
+            raise
         self._dispatcher = self._scheduler._dispatcher
         self._opened_at = self._dispatcher.now()
         self._loops = Loops(
@@ -323,6 +379,7 @@ class EFSession:
             session_id=self._id,
             seed=self.seed,
             sentinel=sentinel,
+            book=self._book,
         )
         self._sight = Sight(
             self._scheduler._recorder.tape(self._id, self._dispatcher.now, tenant),
@@ -471,6 +528,7 @@ class EFSession:
             hits=self._scope.hits,
             misses=self._scope.misses,
             checks=self._loops.checks,
+            recalled=self._scope.recalled,
             recording=self._sight.recording(),
         )
 
@@ -503,6 +561,11 @@ class EFSession:
         if is_notebook():
             live(view, every_seconds)
         return view
+
+    @property
+    def spend(self) -> Spend | None:
+        """What everything in the session's journal has cost, over all runs; None without one."""
+        return None if self._book is None else self._book.spent()
 
     @property
     def events(self) -> tuple[LoopEvent, ...]:
@@ -568,8 +631,12 @@ class EFSession:
         finally:
             self._loops.close()
             self._scheduler._detach(self)
-            if self._owns_scheduler:
-                self._scheduler.close(cancel=cancel)
+            try:
+                if self._owns_scheduler:
+                    self._scheduler.close(cancel=cancel)
+            finally:
+                if self._book is not None:
+                    self._book.close()
 
     def __enter__(self) -> EFSession:
         return self
@@ -587,6 +654,17 @@ class EFSession:
         return f"<EFSession of {self.tenant}, {state}, over {', '.join(self._scheduler.backends)}>"
 
     # Inside.
+
+    def _seed(self, given: int | None) -> int:
+        """The seed that was given, or the journal's, or a new one."""
+        if self._book is None:
+            return secrets.randbits(64) if given is None else int(given)
+        recorded = self._book.identity.facts
+        if given is None and recorded is not None:
+            given = recorded.seed
+        seed = secrets.randbits(64) if given is None else int(given)
+        self._book.check(Facts(RULES, seed, self._scheduler.backends))
+        return seed
 
     def _require_open(self) -> None:
         if self._is_closed and not self._dispatcher.is_inside(self._id):
@@ -628,12 +706,12 @@ def _check_type(name: str, value: Any, kind: type) -> None:
 
 
 def _chosen(kind: str, name: str, known: Any) -> Any:
-    if name not in known:
+    if not isinstance(name, str) or name not in known:
         raise InputError(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}")
     return known[name]
 
 
-def _resolved(backends: Any) -> tuple[dict[str, Backend], list[Backend]]:
+def _resolved(backends: Any, executor: Executor | None) -> tuple[dict[str, Backend], list[Backend]]:
     """The backends by name, and those of them that were made here."""
     from efaas.backends import resolve_backend
 
@@ -643,7 +721,7 @@ def _resolved(backends: Any) -> tuple[dict[str, Backend], list[Backend]]:
     found: dict[str, Backend] = {}
     owned: list[Backend] = []
     for spec in specs:
-        backend = resolve_backend(spec)
+        backend = resolve_backend(spec, executor=executor)
         if backend is not spec:
             owned.append(backend)
         if backend.name in found:

@@ -6,6 +6,7 @@ import heapq
 import itertools
 from collections.abc import Callable
 from concurrent.futures import wait
+from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
@@ -35,6 +36,7 @@ from efaas.scheduler import (
     Wake,
     Woken,
 )
+from efaas.testing import FakeBackend
 
 
 class AlwaysCut(FirstComeFirstServed):
@@ -304,3 +306,30 @@ def test_the_trace_has_each_piece_of_a_cut_job_with_what_it_evaluated() -> None:
     assert sum(a.evaluations for a in attempts) == 7
     assert sum(a.qpu_seconds for a in attempts) == pytest.approx(job.usage.qpu_seconds)
     assert [a.calibration_id for a in attempts] == [job.calibration_id] * len(attempts)
+
+
+@pytest.mark.usefixtures("cutting")
+def test_the_pieces_that_a_cut_job_ran_are_recorded_and_only_the_rest_runs_again(
+    tmp_path: Path,
+) -> None:
+    circuit = real_amplitudes(2, reps=1)
+    points = np.linspace(0.0, 1.0, 7 * circuit.num_parameters).reshape(7, -1)
+
+    def life(device: FakeBackend, ordering: str, journal: Path | None) -> list[float]:
+        with (
+            efaas.EFScheduler(device, ordering=ordering) as scheduler,
+            scheduler.session(seed=3, journal=journal) as session,
+        ):
+            pub = session.estimate(circuit, "ZZ", points)
+            evs: list[float] = [] if pub.exception() else pub.result().data.evs.tolist()
+            return evs
+
+    breaks = FakeBackend(
+        round_error=lambda _: ConnectionError("gone") if len(breaks.rounds) > 2 else None
+    )
+    assert life(breaks, "always cut", tmp_path / "cut.efaas") == []
+    ran = sum(breaks.rounds[:2])
+    assert 0 < ran < 7
+    device = FakeBackend()
+    assert life(device, "fifo", tmp_path / "cut.efaas") == life(FakeBackend(), "fifo", None)
+    assert device.rounds == [7 - ran]

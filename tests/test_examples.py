@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def output_of(name: str, folder: Path) -> str:
+def output_of(name: str, folder: Path, *, seconds: float = 60) -> str:
     """What the example prints, run in an empty folder; it has to succeed without a warning."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     run = subprocess.run(
@@ -140,3 +140,14 @@ def test_the_example_of_many_loops_shares_devices_by_weight(tmp_path: Path) -> N
     [calibrations] = re.findall(r"(\d+) calibrations were in force", printed)
     assert int(calibrations) > 3  # more than one of each device
     assert (tmp_path / "many_loops.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_example_on_a_cluster_gives_the_energy_of_this_process(tmp_path: Path) -> None:
+    pytest.importorskip("distributed")
+    printed = output_of("on_a_cluster.py", tmp_path, seconds=150)
+
+    energies = re.findall(r"(?:cluster|process) +(-\d+\.\d+)", printed)
+    assert len(energies) == 2
+    assert energies[0] == energies[1]
+    assert number_after("lowest eigenvalue", printed) < -35
+    assert printed.endswith("same energy: True\n")

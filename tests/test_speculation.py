@@ -42,7 +42,7 @@ def smooth(angles: np.ndarray, seed: int) -> float:
 
 
 # Time for its predictions on a busy machine, too: what is tested here is not how quick they are.
-PATIENT = efaas.Speculation(predictor_share=0.3)
+PATIENT = efaas.Speculation(predictor_share=0.3, effort="steps")
 
 
 class Device:
@@ -123,7 +123,7 @@ def test_an_overhead_of_many_evaluations_fills_the_rounds() -> None:
     with Device(evaluation_seconds=0.05) as device:
         device.minimize("Nelder-Mead", speculation=replace(PATIENT, width=5, extra_shots=100.0))
         later = device.backend.rounds[5:]
-        assert np.median(later) == 5
+        assert np.median(later) >= 5  # what is certain does not count
 
 
 def test_off_means_one_evaluation_a_round() -> None:

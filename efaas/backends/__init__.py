@@ -9,7 +9,15 @@ if TYPE_CHECKING:
     from efaas.backends.aer import AerBackend
     from efaas.backends.drift import Drift, RecordedDrift
     from efaas.backends.experiment import Experiment
-    from efaas.backends.protocol import Backend, Estimates, Evaluation, Outcome, Samples
+    from efaas.backends.protocol import (
+        Backend,
+        Estimates,
+        Evaluation,
+        Outcome,
+        Reattachable,
+        Samples,
+        SubmissionLog,
+    )
     from efaas.backends.resolve import resolve_backend
     from efaas.backends.warm_cache import WarmCache
 
@@ -21,8 +29,10 @@ __all__ = [
     "Evaluation",
     "Experiment",
     "Outcome",
+    "Reattachable",
     "RecordedDrift",
     "Samples",
+    "SubmissionLog",
     "WarmCache",
     "resolve_backend",
 ]
@@ -35,8 +45,10 @@ _HOMES = {
     "Evaluation": "protocol",
     "Experiment": "experiment",
     "Outcome": "protocol",
+    "Reattachable": "protocol",
     "RecordedDrift": "drift",
     "Samples": "protocol",
+    "SubmissionLog": "protocol",
     "WarmCache": "warm_cache",
     "resolve_backend": "resolve",
 }

@@ -19,7 +19,7 @@ from efaas.backends.isa import Compiler
 from efaas.backends.protocol import Estimates, Outcome, Samples
 from efaas.backends.specs import device_of
 from efaas.backends.warm_cache import WarmCache
-from efaas.backends.workers import Workers
+from efaas.backends.workers import Workers, width_of
 from efaas.clock import SystemClock
 from efaas.errors import InputError, ShotsError
 from efaas.model.job import Usage
@@ -27,6 +27,7 @@ from efaas.model.profile import CircuitProfile
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from concurrent.futures import Executor
 
     from qiskit.circuit import Instruction
     from qiskit.transpiler import Target
@@ -151,6 +152,7 @@ class AerBackend:
         method: str = "automatic",
         workers: int = 0,
         worker_seconds: float = 0.05,
+        executor: Executor | None = None,
         cache: WarmCache | None = None,
         max_memory_mb: int | None = None,
         optimization_level: int = 3,
@@ -168,6 +170,10 @@ class AerBackend:
             workers: Processes for long runs; 0 runs everything in this process.
             worker_seconds: Work predicted to take longer than this goes to the workers. A round
                 trip costs a millisecond, and a long run in this process stops all its threads.
+            executor: Where long runs go instead of processes of our own: any
+                ``concurrent.futures.Executor`` whose workers can import efaas, such as a Dask
+                client's ``get_executor()``. ``workers`` is then the number of pieces that a round
+                is split into; 0 for as many as the executor says it has. It is not shut down.
             cache: Where compiled forms are kept; by default a new one.
             max_memory_mb: Most memory of one simulation; by default half of the machine's.
             optimization_level: Of the transpiler, 0 to 3.
@@ -185,6 +191,8 @@ class AerBackend:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
         if workers < 0:
             raise InputError(f"workers must be 0 or more, got {workers}")
+        if executor is not None and not callable(getattr(executor, "submit", None)):
+            raise InputError(f"executor must have a method submit(), got {executor!r}")
         if max_memory_mb is not None and max_memory_mb < 1:
             raise InputError(f"max_memory_mb must be at least 1, got {max_memory_mb}")
         if optimization_level not in range(4):
@@ -208,7 +216,9 @@ class AerBackend:
             None if source is None else DriftingDevice(device, source, clock or SystemClock())
         )
         self._changing = threading.Lock()
-        self._workers = Workers(workers) if workers else None
+        if executor is not None:
+            workers = workers or width_of(executor)
+        self._workers = Workers(workers, executor) if workers else None
         self._worker_seconds = worker_seconds
 
     def calibration(self) -> Calibration:

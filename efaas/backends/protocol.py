@@ -19,8 +19,17 @@ if TYPE_CHECKING:
     from efaas.model.calibration import Calibration
     from efaas.model.job import Usage
     from efaas.model.profile import CircuitProfile
+    from efaas.model.record import Submission
 
-__all__ = ["Backend", "Estimates", "Evaluation", "Outcome", "Samples"]
+__all__ = [
+    "Backend",
+    "Estimates",
+    "Evaluation",
+    "Outcome",
+    "Reattachable",
+    "Samples",
+    "SubmissionLog",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,4 +174,56 @@ class Backend(Protocol):
 
     def close(self) -> None:
         """Release what the backend holds; it may be called twice."""
+        ...
+
+
+class SubmissionLog(Protocol):
+    """Where a backend writes down the provider's jobs that it makes of a round."""
+
+    def sending(self, evaluations: Sequence[int], payload: str = "") -> str:
+        """A job is about to be sent; returns the tag to put on it.
+
+        When this returns, it is written down for good; if it raises, send nothing.
+
+        Args:
+            evaluations: Which of the round's evaluations are in the job, in the job's order.
+            payload: What ``reattach`` will need to read the result.
+        """
+        ...
+
+    def accepted(self, tag: str, job_id: str) -> None:
+        """The provider has taken the job, under this id."""
+        ...
+
+    def refused(self, tag: str, reason: str) -> None:
+        """The provider has certainly not taken the job, nor will it."""
+        ...
+
+
+@runtime_checkable
+class Reattachable(Protocol):
+    """A backend whose jobs go on elsewhere when this process ends.
+
+    What has to be told apart is whether a job's fate is known. An exception that is *returned* in
+    an evaluation's place says that the job has ended, and that this was its end. An exception
+    that is *raised* says that the job may still run, or may have run: it is asked for again, by
+    ``reattach``, before anything is sent once more.
+    """
+
+    def execute_logged(
+        self, evaluations: Sequence[Evaluation], log: SubmissionLog
+    ) -> Sequence[Outcome | Exception]:
+        """As ``execute``, telling the log of each job before it is sent, and once it was taken."""
+        ...
+
+    def reattach(self, submission: Submission) -> Sequence[Outcome | Exception] | None:
+        """The results of a job of an earlier process, or of an earlier attempt; waits for it.
+
+        Args:
+            submission: The job; without a ``job_id`` it is looked for by its tag.
+
+        Returns:
+            An outcome, or error, for each of its evaluations, in order; None if the provider
+            has no such job.
+        """
         ...

@@ -1,7 +1,8 @@
-"""Worker processes for work that would hold the interpreter for long."""
+"""Work that would hold the interpreter for long, on processes of our own or on an executor."""
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import pickle
@@ -16,13 +17,15 @@ from efaas.backends.protocol import Estimates, Samples
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from concurrent.futures import Future
+    from concurrent.futures import Executor, Future
 
     from numpy.typing import NDArray
 
     from efaas.backends.program import Program
 
-__all__ = ["Workers", "joined"]
+__all__ = ["Workers", "joined", "width_of"]
+
+logger = logging.getLogger("efaas.backends")
 
 _Piece = tuple[
     "NDArray[np.float64]", "int | None", tuple[int, ...], "tuple[tuple[int, ...], ...] | None"
@@ -36,14 +39,20 @@ _MOST_PROGRAMS = 32
 
 
 class Workers:
-    """A pool of processes that run programs, started when first needed.
+    """A pool of processes that run programs, started when first needed; or a given executor.
 
     A program is sent to every worker that meets it for the first time, and kept there.
     """
 
-    def __init__(self, count: int) -> None:
-        """Promise ``count`` processes; none is started yet."""
+    def __init__(self, count: int, executor: Executor | None = None) -> None:
+        """Promise ``count`` processes; none is started yet.
+
+        Args:
+            count: Into how many pieces the points of a round are split.
+            executor: Where they run instead; it stays its owner's.
+        """
         self.count = count
+        self._executor = executor
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
         self._closed = False
@@ -59,7 +68,8 @@ class Workers:
     ) -> Estimates | Samples:
         """Run a program with its points spread over the processes.
 
-        A pool that lost a process is started once more; if it fails again, that is the error.
+        A pool of our own that lost a process is started once more; if it fails again, that is the
+        error. What a given executor has no result for runs in this process.
 
         Args:
             key: Identifies the program.
@@ -79,6 +89,8 @@ class Workers:
             )
             for part in parts
         ]
+        if self._executor is not None:
+            return self._run_given(self._executor, key, program, pieces)
         for attempt in range(2):
             pool = self._started()
             try:
@@ -97,9 +109,28 @@ class Workers:
         if pool is not None:
             pool.shutdown(wait=True, cancel_futures=True)
 
+    def _run_given(
+        self, executor: Executor, key: str, program: Program, pieces: Sequence[_Piece]
+    ) -> Estimates | Samples:
+        with self._lock:
+            if self._closed:
+                raise RuntimeError("the backend is closed")
+        try:
+            return joined(self._map(executor, key, program, pieces))
+        except Exception as error:
+            # A worker died, or the cluster is gone: the values are the same wherever they are
+            # computed. If it is the program that fails, it says so here once more.
+            logger.warning(
+                "%s gave no result (%s: %s); the round runs in this process",
+                type(executor).__name__,
+                type(error).__name__,
+                error,
+            )
+        return joined([program.run(*piece) for piece in pieces])
+
     def _map(
         self,
-        pool: ProcessPoolExecutor,
+        pool: Executor,
         key: str,
         program: Program,
         pieces: Sequence[_Piece],
@@ -136,6 +167,12 @@ class Workers:
         pool.shutdown(wait=True, cancel_futures=True)
 
 
+def width_of(executor: Executor) -> int:
+    """How many pieces it runs side by side, as far as it says; else this machine's cores."""
+    width = getattr(executor, "_max_workers", None)
+    return width if isinstance(width, int) and width > 0 else os.cpu_count() or 1
+
+
 def joined(parts: Sequence[Estimates | Samples]) -> Estimates | Samples:
     """The results of consecutive points as one."""
     first = parts[0]
@@ -156,6 +193,8 @@ def joined(parts: Sequence[Estimates | Samples]) -> Estimates | Samples:
 
 _PROGRAMS: dict[str, Program] = {}
 """In a worker process: the programs it has been sent."""
+
+_KEEPING = threading.Lock()  # an executor may run several of our functions in one process
 
 
 def _limit_threads() -> None:
@@ -184,8 +223,9 @@ def _run_new(
     wanted: Sequence[tuple[int, ...]] | None,
 ) -> Estimates | Samples:
     """In a worker: keep a program and run it."""
-    while len(_PROGRAMS) >= _MOST_PROGRAMS:
-        del _PROGRAMS[next(iter(_PROGRAMS))]
     program: Program = pickle.loads(data)
-    _PROGRAMS[key] = program
+    with _KEEPING:
+        while len(_PROGRAMS) >= _MOST_PROGRAMS:
+            del _PROGRAMS[next(iter(_PROGRAMS))]
+        _PROGRAMS[key] = program
     return program.run(angles, shots, seeds, wanted)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from efaas.dispatch.dispatcher import Dispatcher
 from efaas.dispatch.guess import Guess
 from efaas.dispatch.points import Points
+from efaas.dispatch.recording import Recording
 from efaas.dispatch.scope import SessionScope
 from efaas.dispatch.ticket import Ticket
 
-__all__ = ["Dispatcher", "Guess", "Points", "SessionScope", "Ticket"]
+__all__ = ["Dispatcher", "Guess", "Points", "Recording", "SessionScope", "Ticket"]

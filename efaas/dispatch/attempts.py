@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from efaas.backends.protocol import Estimates
+from efaas.dispatch.recording import run_recorded
 from efaas.model.job import Usage
 
 if TYPE_CHECKING:
@@ -55,7 +56,10 @@ def run_round(
         ticket.first_shot_at = started_at
     evaluations = [ticket.next_points() for ticket in tickets]
     try:
-        outcomes = list(backend.execute(evaluations)) if evaluations else []
+        if any(ticket.entry is not None for ticket in tickets):
+            outcomes = run_recorded(backend, tickets)
+        else:
+            outcomes = list(backend.execute(evaluations)) if evaluations else []
         if len(outcomes) != len(tickets):
             raise RuntimeError(
                 f"backend {backend.name} gave {len(outcomes)} outcomes for {len(tickets)} jobs"

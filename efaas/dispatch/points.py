@@ -22,9 +22,12 @@ class Points(NamedTuple):
         shots: Shots of each measurement setting, or None for exact expectations.
         convert: Makes the futures' values; the ``Outcome`` itself if None.
         futures: How many there are: one, or one per point.
+        parameters: The user's parameters that the angles come from, shape
+            ``(points, parameters)``; None where they come from elsewhere.
     """
 
     angles: NDArray[np.float64]
     shots: int | None
     convert: Callable[[Outcome], Sequence[Any]] | None = None
     futures: int = 1
+    parameters: NDArray[np.float64] | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Executor, Future
 from contextlib import AbstractContextManager, nullcontext
 from contextvars import copy_context
 from dataclasses import dataclass
@@ -15,12 +15,16 @@ from efaas.branch import Branch, current_branch, entered
 from efaas.dispatch.guess import Guess
 from efaas.dispatch.ticket import Ticket
 from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
-from efaas.future import QuantumFuture
+from efaas.future import QuantumFuture, Submission
 from efaas.model.job import CPU, Demand, Job
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from efaas.backends.protocol import Evaluation, Outcome
     from efaas.dispatch.dispatcher import Dispatcher
+    from efaas.dispatch.recording import Recording
 
 __all__ = ["Request", "SessionScope"]
 
@@ -39,6 +43,9 @@ class Request:
         seconds: Predicted run time of one of its points.
         convert: Makes the futures' values of the outcome; the outcome itself if None.
         futures: How many wait: one, or one per point.
+        loop_name: The loop's name in its session.
+        occurrences: How often each point has been asked for, this time included.
+        parameters: The user's parameters at each point, where there are any.
     """
 
     evaluation: Evaluation
@@ -47,6 +54,9 @@ class Request:
     seconds: float = 0.0
     convert: Callable[[Outcome], Sequence[Any]] | None = None
     futures: int = 1
+    loop_name: str = ""
+    occurrences: tuple[int, ...] = ()
+    parameters: NDArray[np.float64] | None = None
 
 
 class SessionScope:
@@ -56,6 +66,7 @@ class SessionScope:
         root: The root of the session's speculation tree.
         hits: Guesses that came true.
         misses: Guesses that ran for nothing, and values for which no guess came true.
+        recalled: Points whose values were taken from the journal.
     """
 
     def __init__(
@@ -66,6 +77,8 @@ class SessionScope:
         tenant: str,
         weight: float = 1.0,
         owner: object = None,
+        recording: Recording | None = None,
+        executor: Executor | None = None,
     ) -> None:
         """A scope of its own.
 
@@ -75,11 +88,16 @@ class SessionScope:
             tenant: Who its work is accounted to.
             weight: The tenant's share relative to others.
             owner: Kept alive as long as any future of the session is.
+            recording: Where its evaluations are written down, and found again.
+            executor: Where ``call`` runs functions; on the dispatcher's threads if None.
         """
         self.root = Branch()
         self._owner = owner
         self.hits = 0
         self.misses = 0
+        self.recalled = 0
+        self._recording = recording
+        self._executor = executor
         self._dispatcher = dispatcher
         self._session_id = session_id
         self._tenant = tenant
@@ -127,14 +145,20 @@ class SessionScope:
             tickets = [self._evaluation(branch, request) for request in asked]
             futures = [ticket.futures for ticket in tickets]
             guesses: list[Guess] = []
+            rides_with = next((ticket.job.id for ticket in tickets if not ticket.is_recalled), None)
             for request, after in guessed:
                 # One that came before may have been rolled back just now: its loop has moved.
                 above = branch if after is None or not after.branch.is_alive else after.branch
                 below = Branch(above)
-                ticket = self._evaluation(below, request, rides_with=tickets[0].job.id)
+                ticket = self._evaluation(below, request, rides_with=rides_with)
                 tickets.append(ticket)
                 guesses.append(Guess(self, below, ticket))
-            self._queue(tickets)
+            queued = [ticket for ticket in tickets if not ticket.is_recalled]
+            if queued:
+                self._queue(queued)
+            for ticket in tickets:
+                if ticket.is_recalled:
+                    ticket.futures = ()  # as of any job that has ended
             return futures, guesses
 
     def call(self, fn: Callable[..., Any], args: Sequence[Any]) -> QuantumFuture[Any]:
@@ -144,7 +168,10 @@ class SessionScope:
             ClosedError: The session is closed.
             BranchRolledBack: The current branch was rolled back.
         """
-        return self._submit_step(fn, args, current_branch(self.root))
+        branch = current_branch(self.root)
+        if self._executor is None:
+            return self._submit_step(fn, args, branch)
+        return self._submit_step(_run_on, (self._executor, fn, args), branch)
 
     def run_step(
         self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
@@ -188,15 +215,23 @@ class SessionScope:
         is_hit: bool | None = None,
     ) -> None:
         """Promote and withdraw jobs, and count a guess that came true or not."""
-        confirmed = [future for future in promoted if future._ticket is not None]
-        job_ids = {f._ticket.job.id for f in confirmed if f._ticket is not None and not f.done()}
-        if job_ids:
-            self._dispatcher.promote(sorted(job_ids))
-        self._note(confirmed, is_hit=True)
+        tickets: dict[int, Submission] = {}
+        queued: set[int] = set()
+        for future in promoted:
+            if future._ticket is not None:
+                tickets[future._ticket.job.id] = future._ticket
+                if not future.done():
+                    queued.add(future._ticket.job.id)
+        if queued:
+            self._dispatcher.promote(sorted(queued))
+        if self._recording is not None:
+            for job_id in sorted(tickets):
+                self._recording.confirm(tickets[job_id])
+        self._note(list(tickets), is_hit=True)
         refused = list(withdrawn)
         for future in refused:
             future.cancel()
-        self._note(refused, is_hit=False)
+        self._note([f._ticket.job.id for f in refused if f._ticket is not None], is_hit=False)
         if is_hit is not None:
             with self._lock:
                 self.hits += is_hit
@@ -247,11 +282,9 @@ class SessionScope:
             self._queue([ticket])
             return future
 
-    def _note(self, settled: Sequence[QuantumFuture[Any]], *, is_hit: bool) -> None:
+    def _note(self, job_ids: Iterable[int], *, is_hit: bool) -> None:
         """Have it recorded whether guesses came true."""
-        job_ids = {future._ticket.job.id for future in settled if future._ticket is not None}
-        if job_ids:
-            self._dispatcher.guesses_settled(self._session_id, sorted(job_ids), is_hit=is_hit)
+        self._dispatcher.guesses_settled(self._session_id, sorted(set(job_ids)), is_hit=is_hit)
 
     def _queue(self, tickets: Sequence[Ticket]) -> None:
         """Queue jobs, which let go of their futures once they are finished."""
@@ -271,7 +304,7 @@ class SessionScope:
         rides_with: int | None = None,
     ) -> Ticket:
         made = request(branch)
-        return self._ticket(
+        ticket = self._ticket(
             branch,
             place=made.place,
             work=made.evaluation,
@@ -282,6 +315,12 @@ class SessionScope:
             rides_with=rides_with,
             seconds=made.seconds * len(made.evaluation.seeds),
         )
+        if self._recording is not None and made.loop_name:  # no check of a device
+            outcome = self._recording.ask(ticket, made)
+            if outcome is not None and ticket.recall(outcome, self._dispatcher.now()):
+                with self._lock:
+                    self.recalled += ticket.points
+        return ticket
 
     def _ticket(
         self,
@@ -324,3 +363,8 @@ class SessionScope:
 def _entered_and_run(branch: Branch, fn: Callable[..., Any], args: Sequence[Any]) -> Any:
     with entered(branch):
         return fn(*args)
+
+
+def _run_on(executor: Executor, fn: Callable[..., Any], args: Sequence[Any]) -> Any:
+    """Run a step elsewhere and wait for it; the slot that it takes here is only counted."""
+    return executor.submit(fn, *args).result()

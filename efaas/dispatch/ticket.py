@@ -11,6 +11,7 @@ from efaas.model.trace import PastAttempt
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Estimates, Evaluation, Outcome
+    from efaas.dispatch.recording import Entry
     from efaas.future import QuantumFuture
     from efaas.model.job import Job
 
@@ -37,6 +38,8 @@ class Ticket:
         shots: Shots of each measurement setting of an evaluation, or None.
         compile_seconds: How much of the last attempt was compiling.
         estimates: What the last attempt estimated of a single observable, or None.
+        entry: Where it stands in its session's journal, if there is one.
+        is_recalled: Whether its values were taken from there.
     """
 
     __slots__ = (
@@ -47,11 +50,13 @@ class Ticket:
         "compile_seconds",
         "convert",
         "dispatched_at",
+        "entry",
         "error",
         "estimates",
         "finished_at",
         "first_shot_at",
         "futures",
+        "is_recalled",
         "job",
         "points",
         "queued_at",
@@ -95,6 +100,8 @@ class Ticket:
         self._pieces: tuple[Outcome, ...] = ()  # of the points before the span
         self._span: tuple[int, int] | None = None  # the points of this attempt, if not all
         self.error: BaseException | None = None
+        self.entry: Entry | None = None
+        self.is_recalled = False
         self._attempts: tuple[_Attempt, ...] = ()
 
     @property
@@ -164,8 +171,26 @@ class Ticket:
         work = cast("Evaluation", self.work).at([row])
         part = Ticket(job, [future], work, self.convert, self.submitted_at, 1)
         part._attempts = self._attempts
+        part.entry = self.entry
         future._ticket = part
         return part
+
+    def recall(self, outcome: Outcome, now: float) -> bool:
+        """End at once with an outcome of an earlier run; whether that could be."""
+        try:
+            values = self.values(outcome)
+            if len(values) != len(self.futures):
+                return False
+        except Exception:  # it runs like any other, and that attempt will say what is wrong
+            return False
+        self.is_recalled = True
+        self.where = self.job.places[0]
+        self.calibration_id = outcome.calibration_id
+        self.finished(JobState.DONE, now)
+        for future, value in zip(self.futures, values, strict=True):
+            if future._claim():
+                future.set_result(value)
+        return True
 
     def dispatched(self, place: str, now: float, points: int | None = None) -> None:
         """An attempt begins: with so many of the points that are left, or all of them."""
@@ -251,4 +276,5 @@ class Ticket:
                 self.finished_at,
             ),
             usage=self.usage,
+            is_recalled=self.is_recalled,
         )

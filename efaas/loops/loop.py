@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
+from efaas.branch import current_branch
 from efaas.dispatch.points import Points
 from efaas.dispatch.scope import Request
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from efaas.branch import Branch
     from efaas.dispatch import Guess, SessionScope
     from efaas.future import QuantumFuture
+    from efaas.journal import Book
     from efaas.loops.watch import Watch
     from efaas.model.profile import CircuitProfile
     from efaas.model.seeding import Stream
@@ -69,6 +71,7 @@ class Loop:
         pin: Where it is; replaced as a whole.
         measured: By how much its circuit's ln ESP was found to differ from what a calibration
             says, by backend and calibration id.
+        book: The session's journal, if it has one.
     """
 
     id: str
@@ -79,6 +82,7 @@ class Loop:
     watch: Watch | None
     pin: Pin
     measured: dict[tuple[str, str], float]
+    book: Book | None = None
 
     @property
     def profile(self) -> CircuitProfile:
@@ -135,6 +139,22 @@ class Loop:
         """
         return self._round(experiment, asked, guessed, None)
 
+    def is_recorded(
+        self, asked: Iterable[Points], wanted: tuple[tuple[int, ...], ...] | None = None
+    ) -> bool:
+        """Whether the session's journal has the values of all of these points.
+
+        Args:
+            asked: Looked at only if there is a journal.
+            wanted: For each point the observables to estimate; all of them if None.
+        """
+        if self.book is None:
+            return False
+        keys = [key for points in asked for key in self._keys(points, wanted)]
+        occurrences = current_branch(self.scope.root).occurrences_ahead(keys)
+        seeds = map(self.stream.seed, keys, occurrences)
+        return self.book.knows([seed.to_bytes(16, "little") for seed in seeds])
+
     def _round(
         self,
         experiment: Experiment,
@@ -147,7 +167,12 @@ class Loop:
         guesses = [(self._request(pin, experiment, points), after) for points, after in guessed]
         check = None
         watch = self.watch
-        if watch is not None and watch.may_check and not self.scope.is_speculating:
+        if (
+            watch is not None
+            and watch.may_check
+            and not self.scope.is_speculating
+            and not self.is_recorded(asked, wanted)  # no round that it could share
+        ):
             check = watch.check(pin, [*asked, *[points for points, _ in guessed]])
         if check is None:
             return self.scope.submit_round(requests, guesses)
@@ -175,22 +200,34 @@ class Loop:
     ) -> Callable[[Branch], Request]:
         from efaas.backends.protocol import Evaluation
 
-        angles, shots, convert, futures = points
-        # Adding 0.0 makes the two zeros one point.
-        rows = [row.tobytes() for row in angles + 0.0]
-        keys = self.stream.keys(rows, _asked_for(len(angles), shots, wanted))
+        keys = self._keys(points, wanted)
 
         def request(branch: Branch) -> Request:
-            seeds = [self.stream.seed(key, branch.next_occurrence(key)) for key in keys]
-            evaluation = Evaluation(experiment, angles, shots, tuple(seeds), wanted)
+            occurrences = tuple([branch.next_occurrence(key) for key in keys])
+            seeds = tuple(map(self.stream.seed, keys, occurrences))
             if branch.is_speculative:
                 pin.branches.add(branch.stand_on(pin))
-            watched = convert
-            if self.watch is not None and futures == len(angles):
+            watched = points.convert
+            if self.watch is not None and points.futures == len(keys):
                 watched = self.watch.seeing(pin, branch, points)
-            return Request(evaluation, pin.place, self.id, pin.profile.seconds, watched, futures)
+            return Request(
+                Evaluation(experiment, points.angles, points.shots, seeds, wanted),
+                pin.place,
+                self.id,
+                pin.profile.seconds,
+                watched,
+                points.futures,
+                self.stream.name,
+                occurrences,
+                points.parameters,
+            )
 
         return request
+
+    def _keys(self, points: Points, wanted: tuple[tuple[int, ...], ...] | None) -> list[bytes]:
+        # Adding 0.0 makes the two zeros one point.
+        rows = [row.tobytes() for row in points.angles + 0.0]
+        return self.stream.keys(rows, _asked_for(len(rows), points.shots, wanted))
 
 
 def _asked_for(

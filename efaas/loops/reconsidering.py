@@ -61,6 +61,8 @@ class Reconsidering:
             # Without the lock, since callbacks run: until it is done, no guess of them holds.
             for branch in list(before.branches):
                 loop.scope.settle(withdrawn=branch.roll_back())
+            if loop.book is not None:
+                loop.book.drop_guesses(loop.stream.name)
         return pin
 
     def is_in_force(self, loop: Loop, pin: Pin) -> bool:
@@ -116,6 +118,10 @@ class Reconsidering:
         if not compiled and alarm is None:
             return pin
         number = self.events.add(self._event(loop, pin, form, decided, cause, alarm))
+        if loop.book is not None:
+            name = loop.stream.name
+            loop.book.note(decided.kind, decided.reason, name)
+            loop.book.move_loop(name, decided.backend, form.calibration_id)
         stayed = decided.kind == "stayed"
         after = Pin(
             decided.backend,

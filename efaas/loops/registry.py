@@ -13,6 +13,7 @@ from efaas.loops.compiled import CannotRunError, Compiled, compile_on, wide_enou
 from efaas.loops.loop import Loop, Pin
 from efaas.loops.reconsidering import Reconsidering
 from efaas.loops.watch import Watch
+from efaas.model.record import LoopRecord
 from efaas.model.seeding import Stream
 from efaas.observe.report import CheckTotals
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend
     from efaas.dispatch import Dispatcher, SessionScope
+    from efaas.journal import Book
     from efaas.model.events import LoopEvent
     from efaas.policies.placement import Explanation
     from efaas.policies.sentinel import Sentinel
@@ -39,6 +41,7 @@ class Loops:
         session_id: int,
         seed: int,
         sentinel: Sentinel | None = None,
+        book: Book | None = None,
     ) -> None:
         self._dispatcher = dispatcher
         self._scope = scope
@@ -46,6 +49,7 @@ class Loops:
         self._session_id = session_id
         self._seed = seed
         self._sentinel = sentinel
+        self._book = book
         self._reconsidering = Reconsidering(dispatcher, backends)
         self._lock = threading.Lock()
         self._loops: dict[str, Loop] = {}
@@ -123,6 +127,11 @@ class Loops:
                 available=widest,
             )
         loop_id = f"{self._session_id}/{name}"
+        if self._book is not None:
+            self._book.identity.require_problem(name, experiment.fingerprint)
+            recorded = self._book.loop(name)
+            if recorded is not None and recorded.backend in fits:
+                fits = [recorded.backend]  # its values are that device's
         compiled: dict[str, Compiled] = {}
         while True:
             try:
@@ -158,6 +167,11 @@ class Loops:
             lambda pin: self._reconsidering.is_in_force(self._by_id[loop_id], pin),
             WeakSet(),
         )
+        if self._book is not None:
+            names = experiment.parameter_names
+            self._book.open_loop(
+                LoopRecord(name, experiment.fingerprint, pin.place, pin.calibration_id, names)
+            )
         watch = None
         is_wanted = self._sentinel is not None or self._dispatcher.repinning.reevaluate
         if is_wanted and len(experiment.observables) == 1:
@@ -172,4 +186,5 @@ class Loops:
             watch,
             pin,
             {},
+            self._book,
         )

@@ -143,7 +143,11 @@ class Timeline:
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
-    """What had happened to a job when it was looked at; it does not change afterwards."""
+    """What had happened to a job when it was looked at; it does not change afterwards.
+
+    ``is_recalled`` says that its values were taken from the session's journal, so that it was not
+    run: it has no attempts and has used nothing.
+    """
 
     id: int
     state: JobState
@@ -154,3 +158,4 @@ class JobSnapshot:
     attempts: tuple[AttemptRecord, ...]
     timeline: Timeline
     usage: Usage
+    is_recalled: bool = False

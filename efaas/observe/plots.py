@@ -30,6 +30,7 @@ _CURVES = ("#1d4ed8", "#15803d", "#b45309", "#9333ea", "#0e7490", "#be123c")
 _ASKED, _GUESSED, _FAILED, _MARK = "#1d4ed8", "#93b8f5", "#c2410c", "#b45309"
 _PHASES = {
     "classical": "#6b7280",
+    "awaiting": "#c8ccd2",
     "guessing": "#a78bfa",
     "calibration": "#b45309",
     "queue": "#e0a92e",

@@ -80,6 +80,7 @@ class Recorder:
         hits: int,
         misses: int,
         checks: CheckTotals,
+        recalled: int = 0,
         recording: Recording | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
@@ -90,6 +91,7 @@ class Recorder:
             hits: Guesses of ``speculate`` that came true.
             misses: Values for which none did.
             checks: What looking after the devices took.
+            recalled: Points whose values were taken from the session's journal.
             recording: What the session did, one by one.
         """
         sums = dict(self._places.get(session_id, {}))
@@ -101,6 +103,7 @@ class Recorder:
             hits=hits,
             misses=misses,
             checks=checks,
+            recalled=recalled,
             recording=recording,
         )
 

@@ -84,6 +84,7 @@ class SessionReport:
         hits: Guesses of ``speculate`` that came true.
         misses: Values of ``speculate`` for which no guess came true.
         checks: What looking after the devices took.
+        recalled: Points whose values were taken from the session's journal.
         recording: What it did, one by one.
     """
 
@@ -93,6 +94,7 @@ class SessionReport:
     hits: int = 0
     misses: int = 0
     checks: CheckTotals = CheckTotals()
+    recalled: int = 0
     recording: Recording | None = field(default=None, repr=False, compare=False)
 
     @property
@@ -161,4 +163,6 @@ class SessionReport:
                 f"checks: {checks.evaluations} evaluations, {checks.shots:,} shots, "
                 f"{checks.busy_seconds:.3f} QPU s; {checks.tests} tests, {checks.alarms} alarms"
             )
+        if self.recalled:
+            lines.append(f"taken from the journal: {self.recalled:,} evaluations")
         return "\n".join(lines)

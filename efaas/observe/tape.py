@@ -238,8 +238,9 @@ class RunTape:
             guessed: Evaluations guessed beside them.
         """
         self._rounds += 1
-        self._how = "round"
-        self._is_ahead = not self._is_asking
+        if asked:  # a round may hold nothing but guesses
+            self._how = "round"
+            self._is_ahead = not self._is_asking
         jobs = [getattr(future, "job", None) for future in futures]
         ids = tuple(sorted({job.id for job in jobs if job is not None}))
         self._tape.rounds.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from itertools import pairwise
@@ -25,6 +25,7 @@ class Phases:
 
     Attributes:
         classical: The optimizer, or whatever the caller did between waits.
+        awaiting: Waiting for guesses that had been sent out before, and were under way.
         guessing: Finding out what may be asked for next.
         calibration: Looking at a new calibration, compiling for it, perhaps moving.
         queue: From submission to the first shot; at a provider its queue is in here.
@@ -36,6 +37,7 @@ class Phases:
     """
 
     classical: float = 0.0
+    awaiting: float = 0.0
     guessing: float = 0.0
     calibration: float = 0.0
     queue: float = 0.0
@@ -54,7 +56,7 @@ class Phases:
         return Phases(*[getattr(self, f.name) + getattr(other, f.name) for f in fields(Phases)])
 
 
-PHASES = ("classical", "guessing", "calibration", "queue", "compile", "qpu", "transfer")
+PHASES = ("classical", "awaiting", "guessing", "calibration", "queue", "compile", "qpu", "transfer")
 """The phases that follow one another, in order."""
 
 
@@ -182,7 +184,15 @@ def _of_run(
     for step in steps:
         if step.how in ("guess", "nearby"):
             hits.setdefault(step.round, []).append(step)
+    # Rounds of nothing but guesses are no waits: what follows them counts with the one before.
+    waits = [begun.number for begun in rounds if begun.asked]
+    counted: dict[int, list[TracedStep]] = {}
+    for step in (step for several in hits.values() for step in several):
+        place = bisect_right(waits, step.round) - 1
+        if place >= 0:
+            counted.setdefault(waits[place], []).append(step)
     found: list[Iteration] = []
+    awaiting = 0.0
     for begun in rounds:
         answer = waited.get(begun.number)
         ran = [known.by_job[job_id] for job_id in begun.job_ids if job_id in known.by_job]
@@ -198,9 +208,11 @@ def _of_run(
                 began_at=began_at,
                 ready_at=ready_at,
                 ended_at=answer.answered_at,
-                hits=len(hits.get(begun.number, ())),
+                hits=len(counted.get(begun.number, ())),
+                awaiting=awaiting if found else 0.0,
             )
         )
+        awaiting = sum(step.wait_seconds for step in counted.get(begun.number, ()))
     return found
 
 
@@ -230,6 +242,7 @@ def _iteration(
     ready_at: float,
     ended_at: float,
     hits: int = 0,
+    awaiting: float = 0.0,
 ) -> Iteration:
     submitted_at = min(a.submitted_at for a in ran)
     shots = [a.first_shot_at for a in ran if a.first_shot_at is not None]
@@ -248,7 +261,8 @@ def _iteration(
     guessed_qpu = min(qpu, sum(a.qpu_seconds for a in together if a.is_guess))
     wait = max(0.0, ended_at - begun.launched_at)
     phases = Phases(
-        classical=classical + (0.0 if has_changed else preparing),
+        classical=max(0.0, classical - awaiting) + (0.0 if has_changed else preparing),
+        awaiting=min(classical, awaiting),
         guessing=guessing,
         calibration=preparing if has_changed else 0.0,
         queue=queue,

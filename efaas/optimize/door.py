@@ -52,8 +52,12 @@ def checked_start(objective: SubmitsPoints, x0: Any) -> NDArray[np.float64]:
         ParameterError: The wrong length, or not finite.
     """
     try:
+        if np.iscomplexobj(x0):
+            raise ParameterError(f"x0 must be real numbers, got {x0!r}")
         start = np.atleast_1d(np.asarray(x0, dtype=float))
-    except (TypeError, ValueError) as error:
+    except ParameterError:
+        raise
+    except (TypeError, ValueError, OverflowError) as error:
         raise ParameterError(f"x0 must be numbers, got {x0!r}") from error
     if start.shape != (objective.num_parameters,):
         raise ParameterError(

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from scipy.optimize import OptimizeResult
 
+from efaas.optimize.counted import CountedOracle
 from efaas.optimize.limits import INTERRUPTED, LIMIT_REACHED, Limits, Stopped
 from efaas.optimize.observers import Observed, Observer, Observers
 from efaas.optimize.oracle import oracle_for
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
+from efaas.optimize.work_clock import WorkClock
 
 if TYPE_CHECKING:
-    from efaas.optimize.asks import Asked, Start
+    from efaas.optimize.asks import Asked, Oracle, Start
     from efaas.optimize.sources import Source
     from efaas.optimize.speculation import Speculation
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["drive"]
 
@@ -47,14 +51,23 @@ def drive(
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
     """
-    oracle = predictor = None
+    counted = WorkClock() if speculation.effort == "steps" else None
+    timer: Timer = counted or time.perf_counter
+    oracle: Oracle | None = None
+    predictor = None
     if start is not None and speculation.mode != "off":
-        oracle = oracle_for(start)
+        oracle = CountedOracle(start, counted) if counted else oracle_for(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
-        predictor = Predictor(oracle, seed=speculation.seed, radius=radius)
+        predictor = Predictor(oracle, seed=speculation.seed, radius=radius, timer=timer)
     seen = Observers([*(source.observers() if isinstance(source, Observed) else ()), *observers])
     asked = RoundedObjective(
-        source, speculation, predictor=predictor, limits=limits, shots=shots, observers=seen
+        source,
+        speculation,
+        predictor=predictor,
+        limits=limits,
+        shots=shots,
+        timer=timer,
+        observers=seen,
     )
     try:
         try:

@@ -69,6 +69,10 @@ class Ledger:
         """The guesses of a point that are not confirmed, in order."""
         return self._lines.get(key, ())
 
+    def holds(self, entry: Entry) -> bool:
+        """Whether a guess is neither confirmed nor withdrawn."""
+        return entry in self.line(entry.ask.key)
+
     def take(self, key: AskKey) -> Future[Any] | None:
         """The next answer to something that was asked for, or None."""
         futures = self._committed.get(key)

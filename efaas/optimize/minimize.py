@@ -129,7 +129,7 @@ def minimize(
     source: Source
     if isinstance(fun, SubmitsPoints):
         x0 = checked_start(fun, x0)
-        _check_arguments(fun, args, jac, limits, final_shots)
+        _check_arguments(fun, args, method, jac, limits, final_shots)
         source, shots = ObjectiveSource(fun), fun.shots
         if is_parameter_shift(jac):
             passed["jac"] = FROM_ASKED
@@ -213,9 +213,18 @@ def _guessing(
 
 
 def _check_arguments(
-    objective: SubmitsPoints, args: Any, jac: Any, limits: Limits, final_shots: int | None
+    objective: SubmitsPoints,
+    args: Any,
+    method: Any,
+    jac: Any,
+    limits: Limits,
+    final_shots: int | None,
 ) -> None:
-    if args:
+    if not (method is None or isinstance(method, str) or callable(method)):
+        raise OptimizerError(
+            f"method is the name of one of scipy's, or a callable in scipy's form; got {method!r}"
+        )
+    if not (args is None or (isinstance(args, tuple | list) and len(args) == 0)):
         raise OptimizerError(
             f"a session's objective is a function of its parameters only, but args={args!r}; "
             "wrap it in a function of your own, or put the values into the circuit"
@@ -229,6 +238,10 @@ def _check_arguments(
         raise OptimizerError(
             "jac='cs' evaluates at complex points, where a circuit has no value; use "
             "jac='parameter-shift', '2-point' or '3-point'"
+        )
+    if not (jac is None or isinstance(jac, str | bool) or callable(jac)):
+        raise OptimizerError(
+            f"jac is 'parameter-shift', '2-point', '3-point', a function or None; got {jac!r}"
         )
     if isinstance(jac, str) and jac not in {PARAMETER_SHIFT, "2-point", "3-point"}:
         raise OptimizerError(

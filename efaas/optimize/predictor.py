@@ -28,11 +28,14 @@ from efaas.optimize.scenarios import (
     value_in,
 )
 from efaas.optimize.surrogate import Belief
+from efaas.policies.tolerance import Substitution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.optimize.asks import Ask, AskKey, Oracle, Step
+    from efaas.optimize.surrogate import GaussianProcess
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["CERTAIN", "FREQUENCIES", "Candidate", "Predictor"]
 
@@ -90,22 +93,31 @@ class Candidate:
 class Predictor:
     """Predicts an optimizer's asks from the answers it was given so far.
 
-    Given a seed it depends on the sequence of calls only, except where real time runs out.
+    Given a seed it depends on the sequence of calls only, except where time runs out.
     """
 
-    def __init__(self, oracle: Oracle, *, seed: int = 0, radius: float = 0.0) -> None:
+    def __init__(
+        self,
+        oracle: Oracle,
+        *,
+        seed: int = 0,
+        radius: float = 0.0,
+        timer: Timer = time.perf_counter,
+    ) -> None:
         """Begin with no answers.
 
         Args:
             oracle: A copy of the optimizer; the predictor records the answers with it.
             seed: Of the stories.
             radius: Points that are so near stand for each other.
+            timer: Measures the time that it may take; the oracle's should be the same.
         """
         self._radius = radius
         self._oracle = oracle
         self._seed = seed
         self._calls = 0
-        self._beliefs = [Belief(Trigonometric()), Belief(Rbf())]
+        self._timer = timer
+        self._beliefs = [Belief(Trigonometric(), timer=timer), Belief(Rbf(), timer=timer)]
         self._queue: deque[tuple[NDArray[Any], float]] = deque(maxlen=256)
         self._latest: dict[AskKey, float] = {}
         self._absorbed: dict[tuple[AskKey, float], None] = {}
@@ -143,18 +155,18 @@ class Predictor:
 
     def absorb(self, seconds: float) -> None:
         """Fit the surrogates to what was observed, for at most that much real time."""
-        deadline = time.perf_counter() + seconds
-        while self._queue and time.perf_counter() < deadline:
+        deadline = self._timer() + seconds
+        while self._queue and self._timer() < deadline:
             x, value = self._queue.popleft()
             self._count_move(value)
             point = as_point(x)
             for belief in self._beliefs:
                 belief.take(point, value)
         for belief in sorted(self._beliefs, key=lambda belief: -belief.score):
-            began = time.perf_counter()
+            began = self._timer()
             if belief.process.is_due and began + self._refit_seconds < deadline:
                 belief.process.refit(deadline - began)
-                self._refit_seconds = time.perf_counter() - began
+                self._refit_seconds = self._timer() - began
             elif belief.process.is_due:
                 self._refit_seconds *= 0.9  # a slow one once must not stop all that follow
 
@@ -184,7 +196,7 @@ class Predictor:
         Returns:
             At most ``limit`` candidates, none of them pending or known.
         """
-        began = time.perf_counter()
+        began = self._timer()
         if limit < 1 or depth < 1 or not pending:
             return []
         if not seconds > 3.0 * self._path_seconds:
@@ -197,7 +209,7 @@ class Predictor:
             if key[0] == VALUE and value is not None and np.dtype(key[1]).kind != "c":
                 self._enqueue(key, np.frombuffer(key[3], dtype=key[1]).reshape(key[2]), value)
         self.absorb(0.4 * seconds)
-        explorer = _Explorer(self._oracle, pending, depth, deadline)
+        explorer = _Explorer(self._oracle, pending, depth, deadline, self._timer)
         certain, kind = self._explore(explorer, known, min(limit, depth))
         if explorer.count:
             self._path_seconds += 0.5 * (explorer.seconds / explorer.count - self._path_seconds)
@@ -223,18 +235,34 @@ class Predictor:
         """Hits and misses settled so far, per kind."""
         return dict(self._rates)
 
-    def difference(self, start: NDArray[Any], end: NDArray[Any]) -> float | None:
-        """How much more the value is believed to be at ``end`` than at ``start``; None if unknown.
+    def substitution(
+        self, start: NDArray[Any], end: NDArray[Any], *, best: float
+    ) -> Substitution | None:
+        """A value at ``start`` as a stand-in for one at ``end``; None if nothing is believed yet.
 
         What is believed takes in all that was observed first, however long that takes: with less,
-        the difference would be off the more, the busier the machine is.
+        the difference would be off the more, the busier the machine is. A surrogate whose errors
+        exceeded its standard deviations of late is trusted less, by as much. The noise is the least
+        that a surrogate sees: a kernel that does not fit takes its errors for noise.
+
+        Args:
+            start: Where a value was, or will be, measured.
+            end: The point asked for.
+            best: The best value so far.
         """
         self.absorb(np.inf)
-        process = self._belief().process
+        belief = self._belief()
+        process = belief.process
         there, here = as_point(end), as_point(start)
         if len(process) < _FEWEST_VALUES or here.shape != process.points.shape[1:]:
             return None
-        return process.predict(there)[0] - process.predict(here)[0]
+        difference, deviation = process.difference(here, there)
+        return Substitution(
+            difference,
+            belief.inflation * deviation,
+            noise=min(_noise(belief.process) for belief in self._beliefs),
+            gap=process.predict(there)[0] - best,
+        )
 
     def _belief(self) -> Belief:
         return max(self._beliefs, key=lambda belief: belief.score)
@@ -323,11 +351,18 @@ class Predictor:
         return Candidate(step, probability, depth, kind, identity[1], share)
 
 
+def _noise(process: GaussianProcess) -> float:
+    return 0.0 if process.is_noiseless else process.noise
+
+
 class _Explorer:
     """Walks paths of one pending step, as long as there is time."""
 
-    def __init__(self, oracle: Oracle, pending: Step, depth: int, deadline: float) -> None:
+    def __init__(
+        self, oracle: Oracle, pending: Step, depth: int, deadline: float, timer: Timer
+    ) -> None:
         self._oracle = oracle
+        self._timer = timer
         self._pending = _keys(pending)
         self._depth = depth
         self._deadline = deadline
@@ -337,14 +372,14 @@ class _Explorer:
 
     def walk(self, scenarios: Sequence[Scenario], depth: int | None = None) -> list[list[Step]]:
         """One path per scenario, as far as time suffices; shorter ones if told so."""
-        began = time.perf_counter()
+        began = self._timer()
         if not began < self._deadline:
             return []
         left = self._deadline - began
         depth = self._depth if depth is None else min(depth, self._depth)
         paths = self._oracle.paths(scenarios, depth + 1, seconds=left)
         self.count += len(paths)
-        self.seconds += time.perf_counter() - began
+        self.seconds += self._timer() - began
         return [path for path in paths if path and _keys(path[0]) == self._pending]
 
 

@@ -18,6 +18,7 @@ from efaas.optimize.silence import silence
 
 if TYPE_CHECKING:
     from efaas.optimize.asks import Answerer, Ask, AskKey, Start, Step
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["ReplayOracle"]
 
@@ -44,12 +45,14 @@ class ReplayOracle:
         broken: Why it can say nothing from now on; empty as long as it can.
     """
 
-    def __init__(self, start: Start) -> None:
+    def __init__(self, start: Start, *, timer: Timer = time.perf_counter) -> None:
         """Nothing runs yet.
 
         Args:
             start: Runs the optimizer.
+            timer: Measures what replays take.
         """
+        self._timer = timer
         self.broken = ""
         self._start = start
         self._records: list[tuple[AskKey, Any]] = []
@@ -75,16 +78,16 @@ class ReplayOracle:
         self, answerers: Sequence[Answerer], depth: int, *, seconds: float
     ) -> list[list[Step]]:
         """For each answerer what the optimizer would ask for; see ``Oracle.paths``."""
-        began_at = time.perf_counter()
+        began_at = self._timer()
         found: list[list[Step]] = []
         if self.broken or depth < 1 or not answerers:
             return found
         with self._untouched_random_numbers():
             for answerer in answerers:
-                left = seconds - (time.perf_counter() - began_at)
+                left = seconds - (self._timer() - began_at)
                 if not self._cost.fits(left, further_seconds=self._further_seconds):
                     break
-                replay = _Replay(self._records, began_at + _OVERRUN * seconds)
+                replay = _Replay(self._records, began_at + _OVERRUN * seconds, self._timer)
                 path = self._replayed(replay, answerer, depth)
                 if path is None:
                     return []
@@ -108,7 +111,7 @@ class ReplayOracle:
         """The path; None if the optimizer turns out not to repeat itself."""
         rehearsal = Rehearsal(replay.answer)
         rehearsal.explore(answerer, depth)
-        started_at = time.perf_counter()
+        started_at = self._timer()
         ending = "ended"
         with silence():
             try:
@@ -130,7 +133,7 @@ class ReplayOracle:
         return None if self.broken else rehearsal.steps
 
     def _measure(self, replay: _Replay, started_at: float) -> None:
-        ended_at = time.perf_counter()
+        ended_at = self._timer()
         taken = ended_at - started_at
         records = len(self._records)
         if replay.is_late and replay.position < records:
@@ -171,7 +174,9 @@ class _Replay:
         latest_at: When the record had ended and the optimizer went on; None before.
     """
 
-    def __init__(self, records: Sequence[tuple[AskKey, Any]], give_up_at: float) -> None:
+    def __init__(
+        self, records: Sequence[tuple[AskKey, Any]], give_up_at: float, timer: Timer
+    ) -> None:
         self.position = 0
         self.difference = ""
         self.is_late = False
@@ -179,10 +184,11 @@ class _Replay:
         self.latest_at: float | None = None
         self._records = records
         self._give_up_at = give_up_at
+        self._timer = timer
 
     def answer(self, ask: Ask) -> Any:
         """The recorded answer, ``UNKNOWN`` after the last one; raises ``EndOfPath`` if late."""
-        now = time.perf_counter()
+        now = self._timer()
         if now > self._give_up_at:
             self.is_late = True
         if self.is_late or self.difference:

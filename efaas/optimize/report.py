@@ -59,7 +59,7 @@ class SpeculationReport:
             kernel, ``"frequencies"`` while there were too few values for one.
         seconds: Time that the optimizer waited, in seconds of the session's clock.
         sequential_seconds: What the same run would have taken one value or gradient a round.
-        predictor_seconds: Real time spent on predicting.
+        predictor_seconds: Real time spent on predicting, or what its steps count for.
         mode: ``"off"``, ``"exact"`` or ``"tolerant"``.
         tolerated: Values that were taken from a guess nearby; 0 in exact mode.
         largest_distance: The largest distance of such a guess, in the parameters' unit.

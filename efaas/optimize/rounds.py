@@ -24,6 +24,7 @@ from efaas.optimize.ledger import Entry, Ledger
 from efaas.optimize.observers import Observers
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
+from efaas.policies.tolerance import is_as_good
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from efaas.optimize.report import SpeculationReport
     from efaas.optimize.sources import Round, Source
     from efaas.optimize.speculation import Speculation
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["RoundedObjective"]
 
@@ -44,9 +46,6 @@ logger = logging.getLogger("efaas.optimize")
 _FIRST_SECONDS = 1e-2  # what the predictor may use before a round has been measured
 _LEAST_SECONDS = 1e-4  # a smaller budget is not worth looking at
 _MOST_STEPS = 128  # of what is certain, in one round
-
-
-_OF_STEP = 0.5  # how near a tolerated guess must be, over the distance to the best point
 
 
 class _Heard(BaseException):
@@ -68,6 +67,7 @@ class RoundedObjective:
         predictor: Predictor | None,
         limits: Limits,
         shots: int | None = None,
+        timer: Timer = time.perf_counter,
         observers: Observers | None = None,
     ) -> None:
         """Wrap a source of answers.
@@ -78,8 +78,10 @@ class RoundedObjective:
             predictor: What to guess; None to guess nothing.
             limits: When to stop.
             shots: Shots of each measurement setting of an evaluation.
+            timer: Measures what predicting takes.
             observers: Told of the run as it goes.
         """
+        self._timer = timer
         self.best: tuple[float, Any] | None = None
         self._source = source
         self._observers = observers or Observers()
@@ -93,7 +95,7 @@ class RoundedObjective:
         self._heard: list[Ask] | None = None  # while it is found out what will be asked for
         self._tally = Tally(shots, speculation.mode)
         self._round: Round | None = None
-        self._entries: list[Entry] = []  # what was guessed in the latest round
+        self._entries: list[Entry] = []  # what was guessed and is not settled
         self._confirmed: set[int] = set()  # which of them were asked for, by id
 
     def value(self, x: Any, *_: Any) -> Any:
@@ -219,6 +221,9 @@ class RoundedObjective:
         missing = [ask for ask in step if not self._is_confirmed(ask)]
         if missing:
             self._launch(step, missing)
+        elif self._source.streams and self._predictor is not None:
+            self._measure()
+            self._begin(step, [], 0)
 
     def _is_confirmed(self, ask: Ask) -> bool:
         entry = self._ledger.confirm(ask)
@@ -233,9 +238,17 @@ class RoundedObjective:
         self._measure()
         evaluations = sum(map(self._source.evaluations_of, missing))
         self._tally.check(self._limits, evaluations)
+        self._begin(step, missing, evaluations)
+
+    def _begin(self, step: Step, missing: list[Ask], evaluations: int) -> None:
+        """Send out what is missing, and guesses with it."""
         chosen: list[Candidate] = []
-        with self._predicting():
-            chosen = self._chosen(step, evaluations)
+        # Guesses share a round; where the values are recorded there is none, and they would be
+        # paid for once more.
+        is_recorded = self._source.is_recorded(missing)
+        if not is_recorded:
+            with self._predicting():
+                chosen = self._chosen(step, evaluations)
         kept: dict[AskKey, int] = {}
         for candidate in chosen:
             for ask in candidate.step:
@@ -248,6 +261,8 @@ class RoundedObjective:
                 line = list(self._ledger.line(ask.key))
                 if len(line) == _place(candidate, ask, step):
                     guesses.append((candidate, ask, line[-1].guess if line else None))
+        if not missing and not guesses:
+            return
         self._observers.launching()
         try:
             self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
@@ -266,7 +281,7 @@ class RoundedObjective:
         self._tally.launched(asked=evaluations, guessed=guessed)
         self._observers.launched(self._round.futures, asked=evaluations, guessed=guessed)
         budget = self._budget()
-        if self._predictor is not None and budget >= _LEAST_SECONDS:
+        if self._predictor is not None and budget >= _LEAST_SECONDS and not is_recorded:
             with self._predicting():
                 self._predictor.absorb(budget)
 
@@ -276,16 +291,19 @@ class RoundedObjective:
             return
         self._tally.ended(self._source.measured(self._round))
         self._round = None
+        # Where rounds overlap, a guess is open until it is asked for or withdrawn.
+        is_open = self._ledger.holds if self._source.streams else lambda _: False
+        ended = [entry for entry in self._entries if not is_open(entry)]
+        self._entries = [entry for entry in self._entries if is_open(entry)]
         if self._predictor is not None:
             settled: dict[int, tuple[Candidate, bool]] = {}
-            for entry in self._entries:
+            for entry in ended:
                 candidate, was_hit = settled.get(id(entry.candidate), (entry.candidate, False))
                 is_hit = was_hit or id(entry) in self._confirmed
                 settled[id(entry.candidate)] = (candidate, is_hit)
             with self._predicting():
                 for candidate, is_hit in settled.values():
                     self._predictor.settle(candidate, is_hit)
-        self._entries.clear()
         self._confirmed.clear()
 
     @contextmanager
@@ -294,7 +312,7 @@ class RoundedObjective:
 
         No error of a prediction may cost the run: it goes on without, and the report says so.
         """
-        began_at = time.perf_counter()
+        began_at = self._timer()
         try:
             yield
         except Exception as error:
@@ -302,7 +320,7 @@ class RoundedObjective:
             self._notes += (f"guessing ended early: {type(error).__name__}: {error}",)
             logger.warning("the predictor failed; nothing is guessed from here on", exc_info=True)
         finally:
-            self._tally.predictor_seconds += time.perf_counter() - began_at
+            self._tally.predictor_seconds += self._timer() - began_at
 
     def _budget(self) -> float:
         """Real seconds that the predictor may use now."""
@@ -318,7 +336,7 @@ class RoundedObjective:
         budget = self._budget()
         if self._predictor is None or budget < _LEAST_SECONDS:
             return []
-        began_at = time.perf_counter()
+        began_at = self._timer()
         known = self._ledger.known()
         depth = self._speculation.depth
         candidates: list[Candidate] = []
@@ -328,7 +346,7 @@ class RoundedObjective:
                 known=known,
                 depth=depth,
                 limit=max(self._speculation.width, depth),
-                seconds=budget - (time.perf_counter() - began_at),
+                seconds=budget - (self._timer() - began_at),
             )
             candidates = further or candidates  # there may be no time to look so far
             certain = sum(candidate.probability >= CERTAIN for candidate in further)
@@ -349,7 +367,7 @@ class RoundedObjective:
                 prospects.append(Prospect(candidate.probability, evaluations))
         picked = worthwhile(
             prospects,
-            asked=asked,
+            asked=max(asked, 1),
             times=self._tally.times,
             width=self._speculation.width,
             allowance=self._tally.allowance(self._speculation),
@@ -357,13 +375,12 @@ class RoundedObjective:
         return [new[index] for index in picked]
 
     def _near(self, ask: Ask) -> float | None:
-        """In tolerant mode: the value of a guess nearby, corrected by the surrogate."""
+        """In tolerant mode: the value of a guess nearby that is as good, corrected; or None."""
         if self._speculation.mode != "tolerant" or self._predictor is None or ask.kind != VALUE:
             return None
+        if self.best is None:
+            return None
         near: NDArray[Any] = np.asarray(ask.x)
-        radius = self._speculation.radius
-        if self.best is not None:  # a small step would be about the difference
-            radius = min(radius, _OF_STEP * float(np.linalg.norm(near - self.best[1])))
         best: tuple[float, Entry] | None = None
         for entry in self._ledger.values_near():
             if entry.ask.kind != VALUE or len(entry.candidate.step) > 1:
@@ -371,19 +388,21 @@ class RoundedObjective:
             if entry.ask.key == ask.key:
                 return None  # exact
             distance = float(np.linalg.norm(np.asarray(entry.ask.x) - near))
-            if distance <= radius and (best is None or distance < best[0]):
+            if distance <= self._speculation.radius and (best is None or distance < best[0]):
                 best = (distance, entry)
         if best is None:
             return None
         distance, entry = best
-        difference = None
+        substitution = None
         with self._predicting():
-            difference = self._predictor.difference(entry.ask.x, ask.x)
-        if difference is None or not self._is_confirmed(entry.ask):
+            substitution = self._predictor.substitution(entry.ask.x, ask.x, best=self.best[0])
+        if substitution is None or not is_as_good(substitution):
+            return None
+        if not self._is_confirmed(entry.ask):
             return None
         future: Future[Any] | None = self._ledger.take(entry.ask.key)
         assert future is not None
-        corrected = float(future.result()) + difference
+        corrected = float(future.result()) + substitution.difference
         self._tally.came_from(getattr(future, "origin", None))
         self._tally.tolerated(distance)
         self._consumed(ask, corrected)

@@ -102,6 +102,8 @@ class _Scalar(ScipyCall):
 class _OneParameter:
     """Answers asks at numbers from an objective whose points are arrays of one."""
 
+    streams = False
+
     def __init__(self, objective: SubmitsPoints) -> None:
         self._source = ObjectiveSource(objective)
 
@@ -111,6 +113,10 @@ class _OneParameter:
             [_as_point(ask) for ask in asked], [(_as_point(ask), after) for ask, after in guessed]
         )
         return Round(asked, begun.futures, [ask for ask, _ in guessed], begun.guesses)
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """As the objective says."""
+        return self._source.is_recorded([_as_point(ask) for ask in asked])
 
     def observers(self) -> Sequence[Observer]:
         """Those of the objective."""

@@ -26,6 +26,7 @@ __all__ = [
     "Measured",
     "ObjectiveSource",
     "PooledFunction",
+    "Remembers",
     "Round",
     "Source",
     "SubmitsPoints",
@@ -72,6 +73,15 @@ class SubmitsPoints(Protocol):
         ...
 
 
+@runtime_checkable
+class Remembers(Protocol):
+    """An objective that may know values from an earlier run."""
+
+    def is_recorded(self, asks: Sequence[Ask]) -> bool:
+        """Whether all of these, asked for now, would be answered from what is recorded."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Round:
     """Evaluations that went out together.
@@ -107,6 +117,14 @@ class Measured:
 class Source(Protocol):
     """What answers an optimizer's asks, a round at a time."""
 
+    @property
+    def streams(self) -> bool:
+        """Whether guesses also go out alone, while a guess that came true is waited for.
+
+        It pays where a place would be idle while the optimizer computes.
+        """
+        ...
+
     def submit(self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]]) -> Round:
         """Begin a round.
 
@@ -115,6 +133,10 @@ class Source(Protocol):
             guessed: What it may ask for; for a further evaluation of a guessed point, with the
                 guess that comes before it.
         """
+        ...
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """Whether all of these are known from an earlier run: then there is no round to share."""
         ...
 
     def evaluations_of(self, ask: Ask) -> int:
@@ -133,8 +155,15 @@ class Source(Protocol):
 class ObjectiveSource:
     """A session's objective: rounds are attempts of its backend."""
 
+    streams = False
+
     def __init__(self, objective: SubmitsPoints) -> None:
         self._objective = objective
+        self._memory = objective if isinstance(objective, Remembers) else None
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """Whether the session's journal has them."""
+        return self._memory is not None and self._memory.is_recorded(asked)
 
     def submit(self, asked: Sequence[Ask], guessed: Sequence[tuple[Ask, Guess | None]]) -> Round:
         """Committed jobs, and speculative ones that share their round."""
@@ -152,6 +181,8 @@ class ObjectiveSource:
     def measured(self, begun: Round) -> Measured | None:
         """By the jobs' own timelines and usage, in seconds of the session's clock."""
         jobs = {job.id: job for job in (getattr(f, "job", None) for f in begun.futures) if job}
+        if any(job.is_recalled for job in jobs.values()):
+            return None  # what comes from a journal says nothing about the next round
         ends = [job.timeline.finished_at for job in jobs.values()]
         if not ends or None in ends:
             return None
@@ -172,6 +203,8 @@ class ObjectiveSource:
 
 class PooledFunction:
     """A plain function of the user's, called on several threads."""
+
+    streams = False
 
     def __init__(
         self,
@@ -204,6 +237,10 @@ class PooledFunction:
         futures = [self._begun(ask) for ask in asked]
         guesses = [_Call(self._begun(ask)) for ask, _ in guessed]
         return Round(asked, futures, [ask for ask, _ in guessed], guesses)
+
+    def is_recorded(self, asked: Sequence[Ask]) -> bool:
+        """A function's values are recorded nowhere."""
+        return False
 
     def evaluations_of(self, ask: Ask) -> int:
         """One call."""

@@ -11,6 +11,7 @@ from efaas.errors import OptimizerError
 __all__ = ["OFF", "Speculation", "as_speculation"]
 
 _MODES = ("off", "exact", "tolerant")
+_EFFORTS = ("seconds", "steps")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,16 @@ class Speculation:
         qpu_seconds: Most QPU seconds spent on guesses that turn out wrong, or None for no bound.
         predictor_share: How much real time the predictor may take, as a fraction of what a hit
             saves: a round's overhead, or a whole call of a plain function.
+        effort: ``"seconds"``: that time is measured. ``"steps"``: it is counted in steps of the
+            predictor's work, about as many as a core takes in it. What is guessed is then the same
+            whatever else the machine does, as simulations and benchmarks want it, however long it
+            takes.
         workers: For a plain function: how many threads call it; ``width`` by default.
         radius: In tolerant mode, the largest distance of a guess that is used (2-norm, in the
-            parameters' unit); never more than half of the distance from the best point so far.
+            parameters' unit). Within it, a guess is used only if the surrogate knows the
+            difference between the two values well: to 0.15 of the noise of an evaluation, as one
+            standard deviation; where it sees no noise, to 0.05 of the difference from the best
+            value so far. See ``efaas/policies/tolerance.py``.
         seed: Of the predictor. It decides what is guessed, never what comes out.
     """
 
@@ -42,6 +50,7 @@ class Speculation:
     extra_shots: float = 1.0
     qpu_seconds: float | None = None
     predictor_share: float = 0.1
+    effort: str = "seconds"
     workers: int | None = None
     radius: float = 0.01
     seed: int = 0
@@ -50,6 +59,9 @@ class Speculation:
         if self.mode not in _MODES:
             expected = ", ".join(map(repr, _MODES))
             raise OptimizerError(f"Speculation.mode is one of {expected}; got {self.mode!r}")
+        if self.effort not in _EFFORTS:
+            expected = ", ".join(map(repr, _EFFORTS))
+            raise OptimizerError(f"Speculation.effort is one of {expected}; got {self.effort!r}")
         for name in ("width", "depth"):
             _require_count(name, getattr(self, name))
         if self.workers is not None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.optimize.kernels import Kernel
+    from efaas.optimize.work_clock import Timer
 
 __all__ = ["ALIKE", "Belief", "GaussianProcess"]
 
@@ -65,6 +66,9 @@ _LEAST = 1e-150
 ALIKE = 1.0 - 1e-9
 """Points with a greater kernel than this are one to the fit: 4e-5 of a length scale apart."""
 
+_ROUNDING = 1e-15
+"""Variances over the amplitude's that are not told from 0: where large terms nearly cancel."""
+
 
 class GaussianProcess:
     """Values with a constant mean, an amplitude and independent noise, under one kernel.
@@ -73,15 +77,19 @@ class GaussianProcess:
     the noise over the amplitude come from a grid, by ``refit``.
     """
 
-    def __init__(self, kernel: Kernel, *, capacity: int = 200) -> None:
+    def __init__(
+        self, kernel: Kernel, *, capacity: int = 200, timer: Timer = time.perf_counter
+    ) -> None:
         """Begin without values.
 
         Args:
             kernel: How alike values are expected to be.
             capacity: Most points to keep between two thinnings; up to a fifth more are held.
+            timer: Measures the time that a search may take.
         """
         self.kernel = kernel
         self.capacity = capacity
+        self._timer = timer
         self.shape = 1.0
         """The kernel's shape parameter; a guess from the points until the first fit."""
         self.noise_ratio = _NOISES[8]
@@ -195,6 +203,21 @@ class GaussianProcess:
         variance = max(1.0 - float(white @ white), 0.0)
         return self.mean_of(white), self._amplitude * variance**0.5
 
+    def difference(
+        self, start: NDArray[np.float64], end: NDArray[np.float64]
+    ) -> tuple[float, float]:
+        """How much more the value is at ``end`` than at ``start``: mean and standard deviation.
+
+        Of the posterior of both values together: near each other they err alike, so that their
+        difference is known far better than they are.
+        """
+        with np.errstate(all="ignore"):
+            features = self.kernel.features(np.stack((start, end)))
+            white = self.whiten(self.row(features[1]) - self.row(features[0]))
+            alike = float(self.kernel.row(features[:1], features[1], self.shape)[0])
+        variance = max(2.0 - 2.0 * alike - float(white @ white), _ROUNDING)
+        return float(white @ self._residual()), self._amplitude * variance**0.5
+
     def gradient(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """The posterior mean's gradient, shape ``(n,)``."""
         count = self._count
@@ -223,12 +246,12 @@ class GaussianProcess:
         """Search the grid around the present hyper-parameters for a greater likelihood.
 
         Args:
-            seconds: Real time after which no further grid point is tried.
+            seconds: Time of its timer after which no further grid point is tried.
         """
         if self._count < 3:
             return
         self._since_fit = 0
-        deadline = time.perf_counter() + seconds
+        deadline = self._timer() + seconds
         spread = np.linspace(0, self._count - 1, min(self._count, _FIT_POINTS)).astype(int)
         points, values = self.points[spread], self.values[spread]
         tried: dict[tuple[float, int], float] = {}
@@ -253,11 +276,11 @@ class GaussianProcess:
         level = int(np.argmin(np.abs(np.log(np.array(_NOISES) / self.noise_ratio))))
         best = likelihood(shape, level)
         is_improving = True
-        while is_improving and time.perf_counter() < deadline:
+        while is_improving and self._timer() < deadline:
             is_improving = False
             for steps, levels in _MOVES:
                 other_shape, other_level = shape * _SHAPE_STEP**steps, level + levels
-                if not 0 <= other_level < len(_NOISES) or time.perf_counter() > deadline:
+                if not 0 <= other_level < len(_NOISES) or self._timer() > deadline:
                     continue
                 candidate = likelihood(other_shape, other_level)
                 if candidate > best:
@@ -349,9 +372,9 @@ class GaussianProcess:
 class Belief:
     """A surrogate, and how well it has predicted so far."""
 
-    def __init__(self, kernel: Kernel) -> None:
+    def __init__(self, kernel: Kernel, *, timer: Timer = time.perf_counter) -> None:
         """Begin without values, under that kernel."""
-        self.process = GaussianProcess(kernel)
+        self.process = GaussianProcess(kernel, timer=timer)
         self.score = 0.0
         """The log density of the latest values, each before it was taken in; more is better."""
         self._surprise = 1.0

@@ -75,8 +75,8 @@ class Tally:
             self._origins.append(Origin(*origin, 1))
 
     def launched(self, *, asked: int, guessed: int) -> None:
-        """A round went out, with so many evaluations of each kind."""
-        self._rounds += 1
+        """A round went out, or guesses alone, with so many evaluations of each kind."""
+        self._rounds += asked > 0
         self._asked += asked
         self._guessed += guessed
 

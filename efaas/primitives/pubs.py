@@ -195,12 +195,16 @@ def checked_precision(precision: Any) -> float:
     Raises:
         ShotsError: It is no finite number of 0 or more.
     """
-    if not isinstance(precision, Real) or not 0 <= float(precision) < math.inf:
+    try:
+        value = float(precision) if isinstance(precision, Real) else math.nan
+    except OverflowError:  # of a very large whole number
+        value = math.inf
+    if not 0 <= value < math.inf:
         raise ShotsError(
             f"a precision is a number of 0 (exact) or more, got {precision!r}; "
             "1/64 takes 4096 shots"
         )
-    return float(precision)
+    return value
 
 
 def checked_shots(shots: Any) -> int:
@@ -226,7 +230,7 @@ def shots_of_precision(precision: float) -> int | None:
         raise ShotsError(
             f"a precision of {precision} takes more than 2**53 shots; use 0 for exact expectations"
         )
-    return math.ceil(1.0 / precision**2)
+    return 1 if precision >= 1.0 else math.ceil(1.0 / precision**2)
 
 
 def _estimator_parts(pub: Any) -> tuple[QuantumCircuit, Any, Any, float | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -9,7 +10,7 @@ from qiskit_aer import AerSimulator
 from qiskit_aer.noise import NoiseModel, ReadoutError, depolarizing_error
 
 from efaas.backends.aer import AerBackend
-from efaas.testing import FakeBackend
+from efaas.testing import DurableBackend, FakeBackend
 from efaas.testing.backend_contract import BackendContract
 
 if TYPE_CHECKING:
@@ -26,6 +27,15 @@ class TestFakeBackend(BackendContract):
 
     def make_backend(self) -> Backend:
         return FakeBackend(num_qubits=10)
+
+
+class TestDurableBackend(BackendContract):
+    @pytest.fixture(autouse=True)
+    def _provider(self, tmp_path: Path) -> None:
+        self.path = tmp_path / "provider.jsonl"
+
+    def make_backend(self) -> Backend:
+        return DurableBackend(self.path, num_qubits=10)
 
 
 class TestIdealSimulator(BackendContract):

@@ -17,6 +17,7 @@ import efaas
 import efaas.optimize.drive
 from efaas.optimize.asks import Ask, Oracle, Step
 from efaas.optimize.predictor import Candidate
+from efaas.policies.tolerance import Substitution
 
 FREE = ["Nelder-Mead", "Powell", "COBYLA", "COBYQA"]
 DIFFERENCES = ["CG", "BFGS", "L-BFGS-B", "TNC", "SLSQP", "trust-constr"]
@@ -25,8 +26,8 @@ BOUNDED = ["Nelder-Mead", "Powell", "L-BFGS-B", "TNC", "COBYLA", "COBYQA", "SLSQ
 CONSTRAINED = ["COBYLA", "COBYQA", "SLSQP", "trust-constr"]
 
 ALWAYS = efaas.Speculation(predictor_share=2e-3, extra_shots=1e9)
-# Where a guess has to come true: also on a machine that does six other things.
-PATIENT = efaas.Speculation(predictor_share=5e-2, extra_shots=1e9)
+# Where a guess has to come true, whatever else the machine does.
+PATIENT = efaas.Speculation(effort="steps", predictor_share=5e-3, extra_shots=1e9)
 
 
 def at_most(iterations: int, method: Any) -> dict[str, Any]:
@@ -72,8 +73,8 @@ class WrongPredictor:
 
     def settle(self, candidate: Candidate, is_hit: bool) -> None: ...
 
-    def difference(self, origin: Any, target: Any) -> float:
-        return 0.0
+    def substitution(self, origin: Any, target: Any, *, best: float) -> Substitution:
+        return Substitution(0.0, 0.0, noise=1.0, gap=0.0)
 
     def candidates(
         self, pending: Step, *, known: Mapping[Any, Any], depth: int, limit: int, seconds: float

@@ -356,10 +356,12 @@ def test_differences_between_points_are_those_of_the_surrogate():
     predictor, _ = run(coordinate_search, 30)
     predictor.absorb(PLENTY)
     start, end = np.array([0.4, -0.4]), np.array([0.5, -0.2])
-    got = predictor.difference(start, end)
-    assert got == pytest.approx(energy(end) - energy(start), abs=5e-3)
-    assert predictor.difference(start, start) == 0.0
-    assert Predictor(ReplayedGenerator(coordinate_search)).difference(start, end) is None
+    got = predictor.substitution(start, end, best=0.25)
+    assert got.difference == pytest.approx(energy(end) - energy(start), abs=5e-3)
+    assert got.gap == pytest.approx(energy(end) - 0.25, abs=5e-3)
+    assert predictor.substitution(start, start, best=0.25).difference == 0.0
+    unfitted = Predictor(ReplayedGenerator(coordinate_search))
+    assert unfitted.substitution(start, end, best=0.25) is None
 
 
 def test_what_is_remembered_stays_bounded_over_a_long_run():

@@ -1,0 +1,121 @@
+"""A VQE that is killed again and again, in a process that forks: ``killed_runs.py DIR KILLS SEED``.
+
+Everything is imported once; each life is a forked child that runs the same script on the same
+journal, until SIGKILL or its end. What it prints is JSON: the kills, and for each whole life after
+them whether the result was that of an uninterrupted run, and how often each point was billed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import select
+import signal
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from qiskit.circuit.library import efficient_su2
+
+import efaas
+from efaas.testing import DurableBackend
+
+ANSATZ = efficient_su2(2, reps=1)
+METHODS = ("COBYLA", "Nelder-Mead", "BFGS")
+DURABILITIES: tuple[Any, ...] = ("normal", "off", "normal", "full", "normal", "off")
+EVALUATIONS = 25
+
+
+def vqe(ledger: Path, journal: Any, method: str, *, on_device: Any = None) -> str:
+    """Run to the end; the bits of the result."""
+    device = DurableBackend(ledger, evaluations_per_job=2)
+    if on_device is not None:
+        on_device(device)
+    limit = "maxiter" if method == "COBYLA" else "maxfev"
+    passed: dict[str, Any] = {"options": {limit: EVALUATIONS}}
+    if method == "BFGS":
+        passed = {"options": {"maxiter": 2}, "jac": "parameter-shift"}
+    with efaas.EFSession(device, seed=11, journal=journal) as session:
+        energy = session.objective(ANSATZ, "ZZ")
+        result = efaas.minimize(energy, np.full(8, 0.4), method=method, **passed)
+    return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
+
+
+def life(ledger: Path, journal: Any, method: str, out: int) -> None:
+    """A child's whole life; it never returns."""
+    status = 1
+    try:
+        os.write(out, vqe(ledger, journal, method).encode())
+        status = 0
+    finally:
+        os._exit(status)
+
+
+def lived(ledger: Path, journal: Any, method: str, seconds: float) -> str | None:
+    """The result of a life of at most so many seconds, or None if it was killed."""
+    inlet, outlet = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(inlet)
+        life(ledger, journal, method, outlet)
+    os.close(outlet)
+    try:
+        ready, _, _ = select.select([inlet], [], [], seconds)
+        if not ready:
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            return None
+        if status:
+            raise RuntimeError(f"a life ended with status {status}")
+        return os.read(inlet, 1 << 16).decode()
+    finally:
+        os.close(inlet)
+
+
+def main(directory: Path, kills: int, seed: int) -> dict[str, Any]:
+    """Kill so often; count what came of it."""
+    chance = random.Random(seed)
+    expected: dict[str, str] = {}
+    seconds: dict[str, float] = {}
+    for method in METHODS:
+        expected[method] = vqe(directory / "alone.jsonl", None, method)
+        begun = time.perf_counter()
+        vqe(directory / "alone.jsonl", directory / f"{method}.efaas", method)
+        seconds[method] = time.perf_counter() - begun
+    killed = lives = wrong = 0
+    billed: Counter[int] = Counter()
+    progress: Counter[str] = Counter()
+    while killed < kills:
+        lives += 1
+        method = METHODS[lives % len(METHODS)]
+        ledger = directory / f"{lives}.jsonl"
+        journal = efaas.Journal(
+            directory / f"{lives}.efaas", DURABILITIES[lives % len(DURABILITIES)]
+        )
+        result = None
+        while result is None:
+            is_last = killed >= kills
+            result = lived(
+                ledger,
+                journal,
+                method,
+                60.0 if is_last else chance.uniform(0, 1.2 * seconds[method]),
+            )
+            if result is None:
+                killed += 1
+                progress[f"{method} {len(DurableBackend(ledger).jobs())}"] += 1
+        wrong += result != expected[method]
+        billed.update(Counter(DurableBackend(ledger).billed()).values())
+        for path in directory.glob(f"{lives}.*"):
+            path.unlink()
+    counts = {"killed": killed, "lives": lives, "wrong": wrong}
+    return counts | {"billed": billed, "progress": progress, "seconds": seconds}
+
+
+if __name__ == "__main__":
+    print(json.dumps(main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))))
