@@ -1,9 +1,9 @@
 """The runs whose traces the figures of the page on observing show.
 
 A VQE of four qubits runs on two fake devices that drift. Its values have the noise of the
-calibration in force. The time of its rounds is simulated: 600 s for a round, as in
-a public queue, and 2 s for each evaluation, on a virtual clock. How much is guessed depends a bit
-on how quick the machine is, so that figures of this run may differ from drawing to drawing.
+calibration in force. The time of its rounds is simulated, on a virtual clock: 600 s for a round, as
+in a public queue, and 2 s for each evaluation. Predicting is measured in steps, so that the same is
+guessed on every machine.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def vqe() -> Trace:
         Paced(AerBackend(name, drift=Drift(seed=seed, every_seconds=7200.0), clock=clock), clock)
         for name, seed in (("fake_torino", 3), ("fake_sherbrooke", 4))
     ]
-    guesses = efaas.Speculation(predictor_share=1e-3)
+    guesses = efaas.Speculation(effort="steps")
     with efaas.EFSession(devices, seed=7, clock=clock) as session:
         energy = session.objective(ANSATZ, HAMILTONIAN, shots=2048)
         options = {"maxfev": 240}
