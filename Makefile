@@ -28,6 +28,7 @@ check: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py
+	$(BIN)/python benchmarks/tape_cost.py
 	$(BIN)/python benchmarks/journal_cost.py
 	$(BIN)/python benchmarks/executors.py
 	$(BIN)/python benchmarks/scheduler_scale.py
@@ -39,7 +40,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/tolerance.py
 
 figures: $(VENV)/.installed-dev
-	for figure in drift layout_gains placement rounds sentinel shares; do \
+	for figure in convergence drift layout_gains placement rounds sentinel served shares shifts \
+	  timeline waterfall; do \
 	  $(BIN)/python docs/figures/$$figure.py || exit 1; done
 
 clean:

@@ -10,10 +10,11 @@ Example:
 from __future__ import annotations
 
 import importlib
+import logging
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from efaas import backends, errors, optimize, primitives
+    from efaas import backends, errors, observe, optimize, primitives
     from efaas.errors import EfaasError
     from efaas.future import QuantumFuture
     from efaas.journal import Journal
@@ -46,11 +47,14 @@ __all__ = [
     "backends",
     "errors",
     "minimize",
+    "observe",
     "optimize",
     "primitives",
 ]
 
 __version__ = "0.1.0"
+
+logging.getLogger("efaas").addHandler(logging.NullHandler())  # quiet unless somebody listens
 
 # Where each name lives. It is imported when it is first used, so that `import efaas` stays quick.
 _HOMES = {
@@ -70,7 +74,7 @@ _HOMES = {
     "SpeculationReport": "efaas.optimize",
     "minimize": "efaas.optimize",
 }
-_MODULES = ("backends", "errors", "optimize", "primitives")
+_MODULES = ("backends", "errors", "observe", "optimize", "primitives")
 
 
 def __getattr__(name: str) -> Any:

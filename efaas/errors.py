@@ -30,6 +30,7 @@ The tree::
     │   ├── UnavailableError              it cannot be reached, or a device is down, for too long
     │   ├── ProviderJobError              a job failed there, was cancelled there, or does not end
     │   └── ProviderSessionError          a provider session ended, or may not be opened
+    ├── MissingPackageError(ImportError)  an optional package is not installed
     └── InvariantError(AssertionError)    a bug in efaas itself; please report it
 
 Waiting for a cancelled job raises ``concurrent.futures.CancelledError``, as the
@@ -67,6 +68,7 @@ __all__ = [
     "JournalMismatchError",
     "JournalWriteError",
     "MeasurementError",
+    "MissingPackageError",
     "ObservableError",
     "OptimizerError",
     "ParameterError",
@@ -310,6 +312,28 @@ class ProviderJobError(ProviderError):
 
 class ProviderSessionError(ProviderError):
     """A provider session ended and no other was to be opened, or none may be opened."""
+
+
+class MissingPackageError(EfaasError, ImportError):
+    """Something needs an optional package that is not installed.
+
+    Attributes:
+        package: The package.
+    """
+
+    def __init__(self, what: str, *, package: str, extra: str | None = None) -> None:
+        """Say what needs it, and how to install it.
+
+        Args:
+            what: What needs it.
+            package: The package.
+            extra: The extra of efaas that brings it, or None.
+        """
+        wanted = f"efaas[{extra}]" if extra else package
+        super().__init__(
+            f"{what} needs {package}, which is not installed: pip install '{wanted}'", name=package
+        )
+        self.package = package
 
 
 class InvariantError(EfaasError, AssertionError):

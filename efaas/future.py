@@ -96,7 +96,13 @@ class QuantumFuture(Future[T]):
     ``add_done_callback`` runs on the thread that finishes futures, so it must be short; a wait
     for another unfinished future in there is refused, since that thread would wait for itself.
     Use ``then`` for real work.
+
+    Attributes:
+        std_error: Standard error of an objective's value, once that is there; 0 where it was
+            computed exactly, None for anything else.
     """
+
+    std_error: float | None = None
 
     def __init__(self, scope: FutureScope) -> None:
         super().__init__()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -9,6 +10,7 @@ import numpy as np
 
 from efaas.dispatch import Points
 from efaas.errors import ParameterError
+from efaas.model.standing import Standing
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from efaas.dispatch import Guess
     from efaas.future import QuantumFuture
     from efaas.model.profile import CircuitProfile
+    from efaas.observe.sight import Sight
     from efaas.optimize.asks import Ask
+    from efaas.optimize.observers import Observer
 
 __all__ = ["Objective", "SubmitsPoints"]
 
@@ -65,12 +69,20 @@ class Objective:
         shots: Shots of each measurement setting, or None for exact expectations.
     """
 
-    def __init__(self, loop: SubmitsPoints, experiment: Experiment, *, shots: int | None) -> None:
+    def __init__(
+        self,
+        loop: SubmitsPoints,
+        experiment: Experiment,
+        *,
+        shots: int | None,
+        sight: Sight | None = None,
+    ) -> None:
         self.num_parameters = experiment.num_parameters
         self.parameter_names = experiment.parameter_names
         self.shots = shots
         self._loop = loop
         self._experiment = experiment
+        self._sight = sight
 
     @property
     def profile(self) -> CircuitProfile:
@@ -183,6 +195,20 @@ class Objective:
         if ask.kind == "value":
             return 1
         return 2 * len(self._shift_rule().slots)
+
+    def observers(self) -> Sequence[Observer]:
+        """Who is to be told of a run of an optimizer that begins now: the trace, and the log."""
+        return [] if self._sight is None else self._sight.observers(self.loop_id)
+
+    def now(self) -> float:
+        """The present instant of the session's clock, in seconds."""
+        return time.monotonic() if self._sight is None else self._sight.tape.now()
+
+    def standing(self) -> Standing:
+        """Where its loop is now, and what it has used."""
+        if self._sight is None:
+            return Standing(self.profile.backend, None, 0.0)
+        return self._sight.standing(self.loop_id, self.profile.backend)
 
     def __repr__(self) -> str:
         shots = "exact" if self.shots is None else f"{self.shots} shots"

@@ -27,8 +27,9 @@ from efaas.future import QuantumFuture
 from efaas.journal import Book
 from efaas.journal.settings import as_journal
 from efaas.loops import Loops
+from efaas.notebook import is_notebook
 from efaas.objective import Objective
-from efaas.observe import Recorder
+from efaas.observe import Recorder, Sight
 from efaas.policies.fair_settings import FairSettings
 from efaas.policies.orderings import ORDERINGS, Surroundings
 from efaas.policies.placement import PLACEMENTS, PlacementWeights
@@ -48,7 +49,9 @@ if TYPE_CHECKING:
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
     from efaas.model.record import Spend
-    from efaas.observe import SessionReport
+    from efaas.observe import SessionReport, Trace
+    from efaas.observe.summary import Table
+    from efaas.observe.view import View
     from efaas.policies.placement import Explanation
     from efaas.primitives import SessionEstimator, SessionSampler
 
@@ -264,6 +267,17 @@ class EFScheduler:
         )
         return session_id, scope
 
+    def _present(self, sight: Sight) -> Callable[[], list[Table]]:
+        """Reads what goes on, as one session sees it."""
+
+        def read() -> list[Table]:
+            weights = {session.tenant: session.weight for session in list(self._sessions)}
+            return sight.present(
+                self._dispatcher.unfinished_jobs(), self._recorder.served(), weights
+            )
+
+        return read
+
     def _detach(self, session: EFSession) -> None:
         with self._lock:
             self._sessions.discard(session)
@@ -369,6 +383,13 @@ class EFSession:
             sentinel=sentinel,
             book=self._book,
         )
+        self._sight = Sight(
+            self._scheduler._recorder.tape(self._id, self._dispatcher.now, tenant),
+            loops=self._loops,
+            backends=self._scheduler._backends,
+            seed=self.seed,
+            tenant=tenant,
+        )
         self._is_closed = self._is_ended = False
 
     # Quantum work.
@@ -399,7 +420,8 @@ class EFSession:
         if shots is not None:
             shots = checked_shots(shots)
         experiment = Experiment.estimate(circuit, [observable])
-        return Objective(self._loops.of_objective(experiment), experiment, shots=shots)
+        loop = self._loops.of_objective(experiment)
+        return Objective(loop, experiment, shots=shots, sight=self._sight)
 
     def estimate(self, *pub: Any, precision: float | None = None) -> QuantumFuture[Any]:
         """The future of one estimator pub's ``PubResult``.
@@ -514,7 +536,38 @@ class EFSession:
                 for name, backend in self._scheduler._backends.items()
                 if isinstance(backend, Remote)
             },
+            recording=self._sight.recording(),
         )
+
+    @property
+    def trace(self) -> Trace:
+        """What ran where and when until now, and what the optimizers did; ``save`` it to a file.
+
+        It is made of what is remembered when it is asked for: keep it to look at it twice.
+        """
+        return self._sight.recording().trace
+
+    def watch(self, every_seconds: float = 1.0) -> View:
+        """What goes on now: loops, devices, queues and tenants' shares.
+
+        In a notebook it is shown at once and kept fresh until the session is closed; elsewhere,
+        ``print`` it each time that you want to know.
+
+        Args:
+            every_seconds: How often a notebook shows it anew; more than 0.
+
+        Raises:
+            InputError: ``every_seconds`` is out of its range.
+        """
+        from efaas.observe.view import View, live
+
+        if not (isinstance(every_seconds, int | float) and 0 < every_seconds < float("inf")):
+            raise InputError(f"every_seconds is a number above 0, got {every_seconds!r}")
+        session = weakref.ref(self)
+        view = View(self._scheduler._present(self._sight), partial(_is_over, session))
+        if is_notebook():
+            live(view, every_seconds)
+        return view
 
     @property
     def spend(self) -> Spend | None:
@@ -632,6 +685,12 @@ class EFSession:
             wanted=request.wanted,
             convert=request.postprocess,
         )
+
+
+# Not a method: what is seen of a session must not keep it from going when nobody refers to it.
+def _is_over(session: weakref.ref[EFSession]) -> bool:
+    seen = session()
+    return seen is None or seen._is_ended
 
 
 def _alone(convert: Callable[[Outcome], Any]) -> Callable[[Outcome], Sequence[Any]]:

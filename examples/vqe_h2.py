@@ -21,7 +21,7 @@ ground = np.linalg.eigvalsh(hamiltonian.to_matrix())[0] + repulsion
 
 ansatz = efficient_su2(4, reps=1, entanglement="linear")
 starts = np.random.default_rng(1).uniform(-np.pi, np.pi, (20, ansatz.num_parameters))
-minimize = partial(efaas.minimize, method="L-BFGS-B", jac="parameter-shift")
+minimize = partial(efaas.minimize, method="L-BFGS-B", jac="parameter-shift", progress=False)
 energies: list[float] = []
 points = [starts[0]]
 

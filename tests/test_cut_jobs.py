@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import itertools
 from collections.abc import Callable
+from concurrent.futures import wait
 from pathlib import Path
 from types import MappingProxyType
 
@@ -284,6 +285,27 @@ def test_points_of_a_cut_job_can_be_cancelled() -> None:
         assert all(
             future.cancelled() or future.result() == pytest.approx(1.0) for future in futures
         )
+
+
+@pytest.mark.usefixtures("cutting")
+def test_the_trace_has_each_piece_of_a_cut_job_with_what_it_evaluated() -> None:
+    circuit = real_amplitudes(2, reps=1)
+    with (
+        efaas.EFScheduler("aer", ordering="always cut") as scheduler,
+        scheduler.session(seed=3) as session,
+    ):
+        energy = session.objective(circuit, SparsePauliOp("ZZ"), shots=100)
+        futures = energy.submit_many(np.zeros((7, circuit.num_parameters)))
+        wait(futures)
+        attempts = session.trace.attempts
+        job = futures[0].job
+    assert job is not None
+    assert [a.number for a in attempts] == list(range(1, len(job.attempts) + 1))
+    assert [a.state for a in attempts] == ["done"] * len(attempts)
+    assert [len(a.values) for a in attempts] == [a.evaluations for a in attempts]
+    assert sum(a.evaluations for a in attempts) == 7
+    assert sum(a.qpu_seconds for a in attempts) == pytest.approx(job.usage.qpu_seconds)
+    assert [a.calibration_id for a in attempts] == [job.calibration_id] * len(attempts)
 
 
 @pytest.mark.usefixtures("cutting")

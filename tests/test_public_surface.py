@@ -9,7 +9,7 @@ import pytest
 
 import efaas
 
-HEAVY = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime", "scipy", "matplotlib")
+HEAVY = ("qiskit", "qiskit_aer", "qiskit_ibm_runtime", "scipy", "matplotlib", "pandas")
 
 
 def test_the_public_names_are_these() -> None:
@@ -32,12 +32,15 @@ def test_the_public_names_are_these() -> None:
         "backends",
         "errors",
         "minimize",
+        "observe",
         "optimize",
         "primitives",
     ]
 
 
-@pytest.mark.parametrize("package", ["efaas", "efaas.backends", "efaas.primitives", "efaas.errors"])
+@pytest.mark.parametrize(
+    "package", ["efaas", "efaas.backends", "efaas.observe", "efaas.primitives", "efaas.errors"]
+)
 def test_every_public_name_is_there(package: str) -> None:
     __import__(package)
     module = sys.modules[package]
@@ -50,7 +53,7 @@ def test_an_unknown_name_is_an_attribute_error() -> None:
         efaas.EFSesion  # noqa: B018
 
 
-@pytest.mark.parametrize("package", ["efaas", "efaas.session"])
+@pytest.mark.parametrize("package", ["efaas", "efaas.session", "efaas.observe"])
 def test_importing_it_imports_no_heavy_package(package: str) -> None:
     code = f"import sys, {package}; print(*[m for m in {HEAVY} if m in sys.modules])"
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

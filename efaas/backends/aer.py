@@ -396,8 +396,10 @@ class AerBackend:
         try:
             if first.experiment.is_sample and first.shots is None:
                 raise ShotsError("sampling needs a number of shots, got None")
-            compiled, _ = self._compiled(first.experiment, in_force)
+            began = time.perf_counter()
+            compiled, is_warm = self._compiled(first.experiment, in_force)
             started = time.perf_counter()
+            compile_seconds = 0.0 if is_warm else started - began
             values = self._run(compiled, members)
         except Exception as error:
             if len(members) == 1:
@@ -413,7 +415,12 @@ class AerBackend:
         share = seconds / max(1, points)
         calibration_id = in_force.calibration.id
         return [
-            Outcome(value, Usage(qpu_seconds=share * len(member.angles)), calibration_id)
+            Outcome(
+                value,
+                Usage(qpu_seconds=share * len(member.angles)),
+                calibration_id,
+                compile_seconds,
+            )
             for member, value in zip(members, values, strict=True)
         ]
 

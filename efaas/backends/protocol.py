@@ -130,12 +130,14 @@ class Outcome:
         calibration_id: The calibration it ran under.
         waited_seconds: How much of its attempt went by before its first shot, as in a provider's
             queue.
+        compile_seconds: How much of the attempt was compiling, since the circuit was cold.
     """
 
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
     waited_seconds: float = 0.0
+    compile_seconds: float = 0.0
 
     def followed_by(self, other: Outcome) -> Outcome:
         """The outcome of an evaluation that was cut, from its two parts; what the first cost."""

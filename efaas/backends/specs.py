@@ -17,7 +17,7 @@ from efaas.errors import InputError, UnknownBackendError
 if TYPE_CHECKING:
     from efaas.backends.device import Device
 
-__all__ = ["ACCEPTED", "device_of", "fake_device", "fake_device_names", "is_real"]
+__all__ = ["ACCEPTED", "device_of", "fake_classes", "fake_device", "fake_device_names", "is_real"]
 
 ACCEPTED = (
     "the name of a fake device such as 'fake_torino', 'aer' for an ideal simulator, an "
@@ -55,7 +55,7 @@ def device_of(spec: Any, name: str | None = None) -> Device:
 
 def fake_device_names() -> list[str]:
     """The names of all fake devices of the installed runtime client."""
-    return sorted(_fake_classes())
+    return sorted(fake_classes())
 
 
 def fake_device(name: str) -> BackendV2:
@@ -64,7 +64,7 @@ def fake_device(name: str) -> BackendV2:
     Raises:
         UnknownBackendError: There is none.
     """
-    classes = _fake_classes()
+    classes = fake_classes()
     wanted = name.strip().lower()
     if wanted in classes:
         return classes[wanted]()
@@ -82,7 +82,7 @@ def fake_device(name: str) -> BackendV2:
     )
 
 
-def _fake_classes() -> dict[str, type[BackendV2]]:
+def fake_classes() -> dict[str, type[BackendV2]]:
     """The fake devices' classes by device name, none of them constructed."""
     # The runtime client takes a second and more to import.
     from qiskit_ibm_runtime import fake_provider

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from efaas.backends.protocol import Remote
+from efaas.backends.protocol import Estimates, Remote
 from efaas.dispatch.recording import run_recorded
 from efaas.model.job import Usage
 
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from efaas.dispatch.ticket import Ticket
 
 __all__ = ["Result", "Values", "run_round", "run_step"]
+
+_MOST_KEPT = 1024
+"""Points of a job whose estimates are kept for the trace."""
 
 
 class Values:
@@ -75,6 +78,8 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
         return outcome
     try:
         ticket.calibration_id = outcome.calibration_id
+        ticket.compile_seconds = outcome.compile_seconds
+        ticket.estimates = _kept(outcome)
         whole = ticket.add(outcome)
         if whole is None:
             return Values(())
@@ -85,6 +90,23 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
             )
         if ticket.first_shot_at is not None:
             ticket.first_shot_at += outcome.waited_seconds
+        _tell_errors(ticket, whole)
         return Values(values)
     except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error
+
+
+def _kept(outcome: Outcome) -> Estimates | None:
+    """Estimates of one observable, unless they are so many that keeping them would cost."""
+    found = outcome.value
+    if isinstance(found, Estimates) and found.evs.shape[-1] == 1 and len(found.evs) <= _MOST_KEPT:
+        return found
+    return None
+
+
+def _tell_errors(ticket: Ticket, outcome: Outcome) -> None:
+    """Give futures that hold one estimate each its standard error."""
+    found = outcome.value
+    if isinstance(found, Estimates) and found.stds.shape == (len(ticket.futures), 1):
+        for future, std in zip(ticket.futures, found.stds[:, 0].tolist(), strict=True):
+            future.std_error = std

@@ -62,6 +62,7 @@ if TYPE_CHECKING:
     from efaas.backends.protocol import Backend
     from efaas.dispatch.ticket import Ticket
     from efaas.future import QuantumFuture
+    from efaas.model.job import Job
     from efaas.model.profile import CircuitProfile
     from efaas.policies.ordering import Ordering
     from efaas.policies.placement import Explanation, Placement
@@ -81,6 +82,10 @@ class Recorder(Protocol):
 
     def job_finished(self, ticket: Ticket) -> None:
         """A job has ended; the ticket may be read but not kept."""
+        ...
+
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """It is known whether jobs of a session that were guesses came true."""
         ...
 
 
@@ -193,6 +198,11 @@ class Dispatcher:
                     self._tickets[job_id].speculative = False
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
 
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """It is known whether jobs that were guesses came true: for the recorder."""
+        if self._recorder is not None and job_ids:
+            self._recorder.guesses_settled(session_id, job_ids, is_hit=is_hit)
+
     @property
     def compares_fidelity(self) -> bool:
         """Whether loops go where they fare better, not only where the load is least."""
@@ -242,6 +252,11 @@ class Dispatcher:
     def has_failed(self, loop_id: str, place: str) -> bool:
         """Whether a job of the loop has failed there for good since the loop was last moved."""
         return self._failed_loops.get(loop_id) == place
+
+    def unfinished_jobs(self) -> list[tuple[Job, JobState, bool, float | None]]:
+        """The jobs that wait or run, whether each hangs on a guess, and since when it waits."""
+        with self._lock:
+            return [(t.job, t.state, t.speculative, t.queued_at) for t in self._tickets.values()]
 
     def wait_of(self, job_id: int) -> str:
         """Why a job is not finished yet, in words; "" if it is."""

@@ -227,8 +227,11 @@ class SessionScope:
         if self._recording is not None:
             for job_id in sorted(tickets):
                 self._recording.confirm(tickets[job_id])
-        for future in withdrawn:
+        self._note(list(tickets), is_hit=True)
+        refused = list(withdrawn)
+        for future in refused:
             future.cancel()
+        self._note([f._ticket.job.id for f in refused if f._ticket is not None], is_hit=False)
         if is_hit is not None:
             with self._lock:
                 self.hits += is_hit
@@ -278,6 +281,10 @@ class SessionScope:
             future = ticket.futures[0]
             self._queue([ticket])
             return future
+
+    def _note(self, job_ids: Iterable[int], *, is_hit: bool) -> None:
+        """Have it recorded whether guesses came true."""
+        self._dispatcher.guesses_settled(self._session_id, sorted(set(job_ids)), is_hit=is_hit)
 
     def _queue(self, tickets: Sequence[Ticket]) -> None:
         """Queue jobs, which let go of their futures once they are finished."""

@@ -7,9 +7,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from efaas.model.job import CPU, AttemptRecord, JobSnapshot, JobState, Timeline, Usage
+from efaas.model.trace import PastAttempt
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Evaluation, Outcome
+    from efaas.backends.protocol import Estimates, Evaluation, Outcome
     from efaas.dispatch.recording import Entry
     from efaas.future import QuantumFuture
     from efaas.model.job import Job
@@ -34,6 +35,9 @@ class Ticket:
         where: The backend of the last attempt.
         usage: The service of all attempts that gave results.
         spent: The service of the last attempt.
+        shots: Shots of each measurement setting of an evaluation, or None.
+        compile_seconds: How much of the last attempt was compiling.
+        estimates: What the last attempt estimated of a single observable, or None.
         entry: Where it stands in its session's journal, if there is one.
         is_recalled: Whether its values were taken from there.
         can_be_stopped: Whether the attempt that runs can be.
@@ -46,10 +50,12 @@ class Ticket:
         "_span",
         "calibration_id",
         "can_be_stopped",
+        "compile_seconds",
         "convert",
         "dispatched_at",
         "entry",
         "error",
+        "estimates",
         "finished_at",
         "first_shot_at",
         "futures",
@@ -58,6 +64,7 @@ class Ticket:
         "points",
         "queued_at",
         "sent",
+        "shots",
         "speculative",
         "spent",
         "state",
@@ -81,6 +88,9 @@ class Ticket:
         self.work: Evaluation | Callable[[], Any] | None = work
         self.convert = convert
         self.points = points
+        self.shots: int | None = cast("Evaluation", work).shots if points else None
+        self.compile_seconds = 0.0
+        self.estimates: Estimates | None = None
         self.speculative = job.speculative
         self.state = JobState.QUEUED
         self.submitted_at = submitted_at
@@ -106,6 +116,35 @@ class Ticket:
         if self.state is not JobState.DONE or self.where is None or self.where == CPU:
             return None
         return self.where, self.calibration_id
+
+    @property
+    def last_points(self) -> int:
+        """Points of the last attempt."""
+        return self.points if self._span is None else self._span[1] - self._span[0]
+
+    @property
+    def past(self) -> tuple[PastAttempt, ...]:
+        """Its attempts but for the last; mostly none."""
+        if len(self._attempts) < 2:
+            return ()
+        pieces = iter(self._pieces)
+        past = []
+        for attempt in self._attempts[:-1]:
+            record = AttemptRecord(*attempt)
+            piece = next(pieces, None) if record.error is None else None
+            past.append(
+                PastAttempt(record, self.points)
+                if piece is None
+                else PastAttempt(
+                    record,
+                    piece.value.num_points,
+                    piece.usage,
+                    piece.calibration_id,
+                    piece.compile_seconds,
+                    piece.value,
+                )
+            )
+        return tuple(past)
 
     def claim(self, *, is_cut: bool = False) -> bool:
         """Whether anybody still waits; the points that nobody waits for are dropped.
@@ -165,6 +204,8 @@ class Ticket:
             first = sum(piece.value.num_points for piece in self._pieces)
             self._span = first, self.points if points is None else first + points
         self.spent = _NO_USAGE
+        self.compile_seconds = 0.0
+        self.estimates = None
         self.state = JobState.RUNNING
         self.where = place
         self.dispatched_at = now

@@ -103,8 +103,13 @@ class Loops:
 
     def explanation(self, loop_id: str) -> Explanation | None:
         """Why a loop is where it is, or None for a loop of another session."""
+        pin = self.pin_of(loop_id)
+        return None if pin is None else pin.explanation
+
+    def pin_of(self, loop_id: str) -> Pin | None:
+        """Where a loop is, or None for a loop of another session."""
         loop = self._by_id.get(loop_id)
-        return None if loop is None else loop.pin.explanation
+        return None if loop is None else loop.pin
 
     def close(self) -> None:
         """Forget where the loops were pinned."""

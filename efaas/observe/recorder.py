@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from efaas.model.job import CPU, Job, JobState, Usage
+from efaas.model.job import CPU, JobState
 from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
+from efaas.observe.tape import EndedJob, Tape
+
+if TYPE_CHECKING:
+    from efaas.observe.trace import Recording
 
 if TYPE_CHECKING:
     from efaas.policies.budget import Spending
@@ -15,18 +19,10 @@ if TYPE_CHECKING:
 __all__ = ["FinishedJob", "Recorder"]
 
 
-class FinishedJob(Protocol):
-    """A job that has ended, as the dispatcher shows it."""
+class FinishedJob(EndedJob, Protocol):
+    """A job that has ended, and whether it was still speculative then."""
 
-    job: Job
-    state: JobState
-    where: str | None
-    points: int
     speculative: bool
-    submitted_at: float
-    dispatched_at: float | None
-    finished_at: float | None
-    usage: Usage
 
 
 class Recorder:
@@ -37,6 +33,28 @@ class Recorder:
 
     def __init__(self) -> None:
         self._places: defaultdict[int, dict[str, _Sums]] = defaultdict(dict)
+        self._tapes: dict[int, Tape] = {}
+        self._tenants: dict[int, str] = {}
+
+    def tape(self, session_id: int, now: Callable[[], float], tenant: str) -> Tape:
+        """Begin to write down what a session does.
+
+        Args:
+            session_id: Which session.
+            now: The clock of its instants.
+            tenant: Who is charged for it.
+        """
+        tape = self._tapes[session_id] = Tape(now)
+        self._tenants[session_id] = tenant
+        return tape
+
+    def served(self) -> dict[str, float]:
+        """QPU seconds by tenant, of the sessions that are not forgotten."""
+        seconds = dict.fromkeys(self._tenants.values(), 0.0)
+        for session_id, tenant in list(self._tenants.items()):
+            places = dict(self._places.get(session_id, {}))
+            seconds[tenant] += sum(s.busy_seconds for name, s in places.items() if name != CPU)
+        return seconds
 
     def job_finished(self, finished: FinishedJob) -> None:
         """Add a job that has ended to its session's sums."""
@@ -47,6 +65,15 @@ class Recorder:
         if sums is None:
             sums = places[finished.where] = _Sums()
         sums.add(finished)
+        tape = self._tapes.get(finished.job.session_id)
+        if tape is not None:
+            tape.ended(finished)
+
+    def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
+        """Write down whether guesses of a session came true."""
+        tape = self._tapes.get(session_id)
+        if tape is not None:
+            tape.settled(job_ids, is_hit=is_hit)
 
     def report(
         self,
@@ -58,6 +85,7 @@ class Recorder:
         checks: CheckTotals,
         recalled: int = 0,
         spending: Mapping[str, Spending] | None = None,
+        recording: Recording | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -69,6 +97,7 @@ class Recorder:
             checks: What looking after the devices took.
             recalled: Points whose values were taken from the session's journal.
             spending: What was spent at providers, by backend.
+            recording: What the session did, one by one.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -81,11 +110,14 @@ class Recorder:
             checks=checks,
             recalled=recalled,
             spending=spending or {},
+            recording=recording,
         )
 
     def forget(self, session_id: int) -> None:
         """Drop a session's sums."""
         self._places.pop(session_id, None)
+        self._tapes.pop(session_id, None)
+        self._tenants.pop(session_id, None)
 
 
 class _Sums:

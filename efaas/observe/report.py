@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from efaas.errors import InputError
+from efaas.observe.summary import tables
+
 if TYPE_CHECKING:
+    import os
+
+    from efaas.observe.trace import Recording, Trace
     from efaas.policies.budget import Spending
 
 __all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
@@ -68,7 +76,7 @@ class CheckTotals:
 
 @dataclass(frozen=True, slots=True)
 class SessionReport:
-    """What a session did so far; print it for a table.
+    """What a session did so far; print it for tables, or ``save`` it as a page.
 
     Attributes:
         seconds: How long the session has been open.
@@ -80,6 +88,7 @@ class SessionReport:
         recalled: Points whose values were taken from the session's journal.
         spending: What was spent at providers, by backend: expected before, measured after; by all
             sessions on them.
+        recording: What it did, one by one.
     """
 
     seconds: float
@@ -90,8 +99,45 @@ class SessionReport:
     checks: CheckTotals = CheckTotals()
     recalled: int = 0
     spending: Mapping[str, Spending] = field(default_factory=dict)
+    recording: Recording | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def trace(self) -> Trace | None:
+        """What it did, one by one; None where that was not recorded."""
+        return None if self.recording is None else self.recording.trace
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the report as one page that needs no network, with its drawings and tables.
+
+        Args:
+            path: A file whose name ends in ``.html``.
+
+        Raises:
+            InputError: Another ending, or nothing was recorded.
+        """
+        from efaas.observe.page import page
+
+        path = Path(path)
+        if path.suffix != ".html":
+            raise InputError(f"a report is saved as .html, got {path.name!r}")
+        if self.trace is None:
+            raise InputError("this report holds sums only: there is nothing to draw")
+        path.write_text(page(self.trace, self.totals()), encoding="utf-8")
 
     def __str__(self) -> str:
+        made = [] if self.trace is None else tables(self.trace)
+        return "\n\n".join([self.totals(), *map(str, made)])
+
+    def __repr__(self) -> str:
+        return str(self)
+
+    def _repr_html_(self) -> str:
+        """The same for notebooks."""
+        made = [] if self.trace is None else tables(self.trace)
+        return f"<pre>{escape(self.totals())}</pre>" + "".join(table.html() for table in made)
+
+    def totals(self) -> str:
+        """The sums, as a table in text."""
         rows = [("where", "jobs", "evaluations", "failed", "queued s", "busy s", "busy %")]
         places = [*self.backends.items(), ("classical steps", self.classical)]
         for name, totals in places:

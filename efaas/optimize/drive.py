@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ from scipy.optimize import OptimizeResult
 
 from efaas.optimize.counted import CountedOracle
 from efaas.optimize.limits import INTERRUPTED, Limits, Stopped
+from efaas.optimize.observers import Observed, Observer, Observers
 from efaas.optimize.oracle import oracle_for
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.rounds import RoundedObjective
@@ -36,6 +37,7 @@ def drive(
     notes: tuple[str, ...] = (),
     copied_by: Callable[[Start], Oracle] | None = None,
     timer: Timer | None = None,
+    observers: Sequence[Observer] = (),
 ) -> Any:
     """What ``run`` returns, with its report as ``result.speculation``.
 
@@ -49,6 +51,7 @@ def drive(
         notes: For the report.
         copied_by: Makes the copy of the optimizer; None to go by ``speculation.effort``.
         timer: Measures what predicting takes; ``copied_by`` should go by the same.
+        observers: Told of the run as it goes, beside those of the source.
 
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
@@ -70,8 +73,15 @@ def drive(
             branches=source.prepares,
             timer=timer,
         )
+    seen = Observers([*(source.observers() if isinstance(source, Observed) else ()), *observers])
     asked = RoundedObjective(
-        source, speculation, predictor=predictor, limits=limits, shots=shots, timer=timer
+        source,
+        speculation,
+        predictor=predictor,
+        limits=limits,
+        shots=shots,
+        timer=timer,
+        observers=seen,
     )
     try:
         try:
@@ -88,6 +98,7 @@ def drive(
     finally:
         broken = "" if oracle is None else oracle.broken
         asked.close()
+        seen.ended()
         source.close()
         if oracle is not None:
             oracle.close()

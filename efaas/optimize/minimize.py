@@ -18,6 +18,7 @@ from efaas.optimize.door import (
 )
 from efaas.optimize.drive import drive
 from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Limits
+from efaas.optimize.progress import progress_of
 from efaas.optimize.report import SpeculationReport
 from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
 from efaas.optimize.speculation import OFF, Speculation, as_speculation
@@ -57,6 +58,7 @@ def minimize(
     max_seconds: float | None = None,
     max_shots: int | None = None,
     final_shots: int | None = None,
+    progress: bool | None = None,
 ) -> scipy.optimize.OptimizeResult:
     """What ``scipy.optimize.minimize`` returns, waiting less often.
 
@@ -89,6 +91,9 @@ def minimize(
         max_seconds: Stop when so much time has gone, in seconds of the session's clock.
         max_shots: Stop before more shots of each measurement setting are spent, guesses included.
         final_shots: At the end, evaluate ``x`` once more with so many shots, as ``final_fun``.
+        progress: Whether to show a line on the standard error, or in the notebook, that tells how
+            far the run is. None shows it on a terminal and in a notebook, once a run takes longer
+            than half a second, for objectives of a session and where guesses are made.
 
     Returns:
         Scipy's ``OptimizeResult`` with one more field, ``speculation``: a ``SpeculationReport``.
@@ -117,6 +122,7 @@ def minimize(
         "options": options,
     }
     limits = Limits(max_rounds, max_seconds, max_shots)
+    observers = progress_of(fun, progress, limits, options)
     is_explicit = speculation is not None
     default = Speculation() if isinstance(fun, SubmitsPoints) else OFF
     chosen = as_speculation(speculation, default=default)
@@ -131,7 +137,7 @@ def minimize(
     else:
         _check_plain(fun, jac, limits, final_shots)
         gains = chosen.mode != "off" and (can_guess or _gives_map(passed))
-        if limits.are_none and not gains:
+        if limits.are_none and not gains and not progress:
             return _by_scipy(fun, x0, args, passed, callback, notes)
         gradient = jac if callable(jac) and takes_derivatives(method) else None
         further = args if isinstance(args, tuple) else (args,)
@@ -150,6 +156,7 @@ def minimize(
             limits=limits,
             shots=shots,
             notes=notes,
+            observers=observers,
         )
     except ValueError as error:
         better = explained(error, method, _METHODS)

@@ -22,6 +22,7 @@ from efaas.errors import BudgetError, InputError, JobFailedError, ProviderSessio
 from efaas.optimize.asks import GRADIENT, VALUE, Ask
 from efaas.optimize.ledger import Entry, Ledger
 from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Stopped
+from efaas.optimize.observers import Observers
 from efaas.optimize.scenarios import value_in
 from efaas.optimize.tally import Tally
 from efaas.policies.speculation import CERTAIN, Prospect, worthwhile
@@ -69,6 +70,7 @@ class RoundedObjective:
         limits: Limits,
         shots: int | None = None,
         timer: Timer = time.perf_counter,
+        observers: Observers | None = None,
     ) -> None:
         """Wrap a source of answers.
 
@@ -79,10 +81,12 @@ class RoundedObjective:
             limits: When to stop.
             shots: Shots of each measurement setting of an evaluation.
             timer: Measures what predicting takes.
+            observers: Told of the run as it goes.
         """
         self._timer = timer
         self.best: tuple[float, Any] | None = None
         self._source = source
+        self._observers = observers or Observers()
         self._speculation = speculation
         self._predictor = predictor
         self._limits = limits
@@ -171,6 +175,7 @@ class RoundedObjective:
         if self._heard is not None:
             self._heard.append(ask)
             raise _Heard
+        self._observers.asked()
         with self._lock:
             future = self._ledger.take(ask.key)
             if future is None:
@@ -181,6 +186,7 @@ class RoundedObjective:
                 if self._source.prepares and self._predictor is not None:
                     future.add_done_callback(self._arrived)
         answer = _value(future)
+        self._observers.took(future)
         with self._lock:
             self._tally.came_from(getattr(future, "origin", None))
             self._consumed(ask, answer)
@@ -200,6 +206,12 @@ class RoundedObjective:
                 self._predictor.observe(ask, answer)
         if ask.kind == VALUE:
             self._note_best(ask, answer)
+        self._observers.answered(
+            ask,
+            answer,
+            evaluations=self._source.evaluations_of(ask),
+            best=None if self.best is None else self.best[0],
+        )
 
     def _note_best(self, ask: Ask, answer: Any) -> None:
         value = answer[0] if isinstance(answer, tuple | list) else answer
@@ -223,6 +235,7 @@ class RoundedObjective:
             return False
         self._confirmed.add(id(entry))
         self._tally.hit(entry, self._source.evaluations_of(ask))
+        self._observers.hit()
         return True
 
     def _launch(self, step: Step, missing: list[Ask]) -> None:
@@ -254,6 +267,7 @@ class RoundedObjective:
                     guesses.append((candidate, ask, line[-1].guess if line else None))
         if not missing and not guesses:
             return
+        self._observers.launching()
         try:
             self._round = self._source.submit(missing, [(ask, after) for _, ask, after in guesses])
         except InputError:
@@ -269,6 +283,7 @@ class RoundedObjective:
             self._entries.append(entry)
         guessed = sum(self._source.evaluations_of(ask) for _, ask, _ in guesses)
         self._tally.launched(asked=evaluations, guessed=guessed)
+        self._observers.launched(self._round.futures, asked=evaluations, guessed=guessed)
         budget = self._budget()
         if self._predictor is not None and budget >= _LEAST_SECONDS and not is_recorded:
             with self._predicting():

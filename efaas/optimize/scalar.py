@@ -18,6 +18,7 @@ from efaas.optimize.scipy_call import ScipyCall
 from efaas.optimize.sources import Guess, Measured, ObjectiveSource, Round, SubmitsPoints
 
 if TYPE_CHECKING:
+    from efaas.optimize.observers import Observer
     from efaas.optimize.speculation import Speculation
 
 __all__ = ["minimize_scalar"]
@@ -117,6 +118,10 @@ class _OneParameter:
     def is_recorded(self, asked: Sequence[Ask]) -> bool:
         """As the objective says."""
         return self._source.is_recorded([_as_point(ask) for ask in asked])
+
+    def observers(self) -> Sequence[Observer]:
+        """Those of the objective."""
+        return self._source.observers()
 
     def evaluations_of(self, ask: Ask) -> int:
         """One."""

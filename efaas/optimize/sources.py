@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 
 from efaas.optimize.asks import GRADIENT
+from efaas.optimize.observers import Observed
 from efaas.policies.speculation import RoundTimes
 
 if TYPE_CHECKING:
     from efaas.model.job import Usage
     from efaas.optimize.asks import Ask
+    from efaas.optimize.observers import Observer
 
 __all__ = [
     "Guess",
@@ -176,6 +178,10 @@ class ObjectiveSource:
         """Committed jobs, and speculative ones that share their round."""
         futures, guesses = self._objective.submit_round(asked, guessed)
         return Round(asked, futures, [ask for ask, _ in guessed], guesses)
+
+    def observers(self) -> Sequence[Observer]:
+        """Those of the objective."""
+        return self._objective.observers() if isinstance(self._objective, Observed) else ()
 
     def evaluations_of(self, ask: Ask) -> int:
         """One for a value, two per shifted angle for a gradient."""
