@@ -419,7 +419,7 @@ class AerBackend:
                 value,
                 Usage(qpu_seconds=share * len(member.angles)),
                 calibration_id,
-                compile_seconds,
+                compile_seconds=compile_seconds,
             )
             for member, value in zip(members, values, strict=True)
         ]

@@ -72,7 +72,7 @@ class Round:
         usage = Usage(
             qpu_seconds=self._seconds.get(index, 0.0), fixed_seconds=self._fixed.get(index, 0.0)
         )
-        return Outcome(value, usage, calibration_id, self._waited.get(index, 0.0))
+        return Outcome(value, usage, calibration_id, waited_seconds=self._waited.get(index, 0.0))
 
 
 def _part(evaluation: Evaluation) -> Part:
