@@ -42,7 +42,7 @@ class _Charge:
 
 
 class FairQueue:
-    """The order of DESIGN's scheduler: slots for loops, fair shares between them, ageing.
+    """Slots for loops, fair shares between them, ageing.
 
     Example:
         >>> from efaas.model.job import Demand, Job, Usage
