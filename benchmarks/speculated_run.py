@@ -123,7 +123,7 @@ class Case:
     seed: int
     round_seconds: float
     evaluation_seconds: float
-    effort: str = "steps"
+    effort: str = "seconds"
     noise_seed: int | None = None
 
 
