@@ -7,7 +7,7 @@ it at one or more points. A ``Backend`` answers with one ``Outcome`` per evaluat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
@@ -136,8 +136,8 @@ class Outcome:
     value: Estimates | Samples
     usage: Usage
     calibration_id: str | None = None
-    waited_seconds: float = 0.0
-    compile_seconds: float = 0.0
+    waited_seconds: float = field(default=0.0, kw_only=True)
+    compile_seconds: float = field(default=0.0, kw_only=True)
 
     def followed_by(self, other: Outcome) -> Outcome:
         """The outcome of an evaluation that was cut, from its two parts; what the first cost."""

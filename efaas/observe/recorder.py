@@ -12,8 +12,6 @@ from efaas.observe.tape import EndedJob, Tape
 
 if TYPE_CHECKING:
     from efaas.observe.trace import Recording
-
-if TYPE_CHECKING:
     from efaas.policies.budget import Spending
 
 __all__ = ["FinishedJob", "Recorder"]

@@ -192,5 +192,8 @@ class RoundRunner:
     ) -> Outcome:
         seconds = run.qpu_seconds * len(values) / max(1, points)
         return Outcome(
-            assembled(part, values), Usage(qpu_seconds=seconds), calibration_id, run.waited_seconds
+            assembled(part, values),
+            Usage(qpu_seconds=seconds),
+            calibration_id,
+            waited_seconds=run.waited_seconds,
         )
