@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak check bench figures clean
+.PHONY: demo test soak check docs bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -25,6 +25,11 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The site, in build/docs; without a network. A warning, a link that leads nowhere and a public name
+# without a page are errors.
+docs: $(VENV)/.installed-dev
+	$(BIN)/python docs/build.py build/docs
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py

@@ -1,16 +1,21 @@
-"""The Python in README and docs runs as it stands."""
+"""The pages do what they say: their code runs and prints what they show, their links lead on."""
 
 from __future__ import annotations
 
+import doctest
+import io
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
-BLOCK = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
-LINK = re.compile(r"\]\((?!https?://)([^)#\s]+)")
+BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(#[^)\s]+)?\)")
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
 def name(page: Path) -> str:
@@ -23,16 +28,29 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     scope: dict[str, object] = {}
-    for block in BLOCK.findall(page.read_text()):
-        exec(compile(block, str(page), "exec"), scope)  # a page's blocks build on each other
+    for block, shown in BLOCK.findall(page.read_text()):
+        printed = io.StringIO()
+        with redirect_stdout(printed):
+            exec(compile(block, str(page), "exec"), scope)  # a page's blocks build on each other
+        if shown:  # what a page shows beneath a block, with ... where digits may differ
+            is_so = doctest.OutputChecker().check_output(shown, printed.getvalue(), LENIENT)
+            assert is_so, f"{block}\nprints\n{printed.getvalue()}\nand the page says\n{shown}"
+
+
+def anchors(page: Path) -> set[str]:
+    """The headings as they are linked to."""
+    headings = HEADING.findall(page.read_text())
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize(
     "page", [*PAGES, ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md"], ids=name
 )
 def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
-    for target in LINK.findall(page.read_text()):
-        assert (page.parent / target).exists(), target
+    for target, anchor in LINK.findall(page.read_text()):
+        there = page.parent / target if target else page
+        assert there.exists(), target
+        assert not anchor or anchor[1:] in anchors(there), target + anchor
 
 
 def test_the_architecture_names_files_that_exist() -> None:

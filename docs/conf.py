@@ -1,0 +1,54 @@
+"""How Sphinx makes the site of these pages: `make docs`."""
+
+from __future__ import annotations
+
+import logging
+
+import efaas
+
+logging.getLogger("qiskit").setLevel(logging.WARNING)  # Sphinx listens to everything
+
+project = "efaas"
+author = "The efaas developers"
+copyright = "The efaas developers, Apache-2.0"  # noqa: A001  # Sphinx's name
+version = release = efaas.__version__
+
+extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+exclude_patterns = ["figures/*.py"]
+highlight_language = "none"  # a block without a language is what a command prints
+
+# Pages are Markdown; a heading can be linked to as on a hosting site: page.md#a-heading.
+myst_heading_anchors = 4
+myst_enable_extensions = ["deflist"]
+# The tables of results are written by a command, whose sections start below the page's title.
+suppress_warnings = ["myst.header"]
+
+# The reference is the docstrings, in the order of the source.
+autosummary_generate = False
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+python_use_unqualified_type_names = True
+python_maximum_signature_line_length = 80
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+napoleon_use_ivar = True  # what a class's docstring says of attributes, beside their definitions
+
+html_theme = "furo"
+html_title = f"efaas {release}"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
+html_copy_source = False
+html_show_sourcelink = False
+html_theme_options = {
+    "top_of_page_buttons": [],
+    "light_css_variables": {
+        "color-brand-primary": "#1f4e8c",
+        "color-brand-content": "#1f4e8c",
+        "color-brand-visited": "#4a4f8c",
+    },
+    "dark_css_variables": {
+        "color-brand-primary": "#8ab4f0",
+        "color-brand-content": "#8ab4f0",
+        "color-brand-visited": "#b0a8ee",
+    },
+}
