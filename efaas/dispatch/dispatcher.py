@@ -12,6 +12,7 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import weakref
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import InvalidStateError
@@ -23,7 +24,7 @@ from efaas.backends.protocol import Remote
 from efaas.clock import Clock, SystemClock
 from efaas.dispatch.alarm import Alarm
 from efaas.dispatch.attempts import Values, run_round, run_step
-from efaas.dispatch.lane import Lane
+from efaas.dispatch.lane import Lane, shut_down
 from efaas.dispatch.undivided import Undivided
 from efaas.errors import (
     BudgetError,
@@ -145,8 +146,10 @@ class Dispatcher:
         self._unfinished: dict[int, int] = {}  # jobs whose future is not finished, by session
         self._job_ids = itertools.count(1)
         self._lanes = {name: Lane(f"efaas-{name}") for name in places}
+        weakref.finalize(self, shut_down, list(self._lanes.values())).atexit = False
         self._local = _Local()
-        self._is_closed = self._is_abandoned = self._is_stranded = False
+        self._is_closed = self._is_abandoned = False
+        self._stranded: list[Ticket] = []  # no thread can be had for them any more
         self._idle = threading.Condition(self._lock)
         self._wait_for_idle = 0  # threads that do
         # Jobs whose futures are finished, until the scheduler is told. Whoever comes next tells
@@ -173,6 +176,8 @@ class Dispatcher:
         with Undivided(self._lock):
             self._require_open()
             self._queue(tickets)
+        if self._stranded:
+            self._give_up()
 
     def cancel(self, job_id: int) -> None:
         """Take a job out of the queue, or stop it, if all of its futures are cancelled."""
@@ -197,6 +202,8 @@ class Dispatcher:
                 if job_id in self._tickets:
                     self._tickets[job_id].speculative = False
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
+        if self._stranded:
+            self._give_up()
 
     def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
         """It is known whether jobs that were guesses came true: for the recorder."""
@@ -346,7 +353,7 @@ class Dispatcher:
         self._withdraw(queued)
         is_inside = self._local.session_id is not None
         if not is_inside:
-            if not self.wait_until_idle(None, 0.0 if self._is_stranded else timeout):
+            if not self.wait_until_idle(None, timeout):
                 self._is_abandoned = True
             self._abandon()
         for lane in self._lanes.values():
@@ -414,8 +421,9 @@ class Dispatcher:
             ticket.can_be_stopped = dispatch.place in self._remotes
         try:
             self._lanes[dispatch.place].submit(self._run, dispatch, ready)
-        except RuntimeError:  # the interpreter is shutting down: `close` will end these jobs
-            self._is_closed = self._is_stranded = True
+        except RuntimeError:  # the program is ending
+            self._is_closed = True
+            self._stranded += ready
 
     def _forget(self, ticket: Ticket, state: JobState, now: float) -> None:
         del self._tickets[ticket.job.id]
@@ -435,6 +443,17 @@ class Dispatcher:
             self._idle.notify_all()
 
     # Without the lock.
+
+    def _give_up(self) -> None:
+        """End what no thread will run, since the program is ending; what runs goes on."""
+        with self._lock:
+            queued = [t for t in self._tickets.values() if t.state is JobState.QUEUED]
+            now = self._clock.now()
+            self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
+            given_up, self._stranded = self._stranded + queued, []
+            for ticket in given_up:
+                self._forget(ticket, JobState.FAILED, now)
+        self._withdraw(given_up)
 
     def _abandon(self) -> None:
         """Give up on attempts that take too long to end."""
@@ -501,6 +520,8 @@ class Dispatcher:
         with Undivided(self._lock):
             if not self._is_closed:
                 self._handle(Woken(place), self._clock.now())
+        if self._stranded:
+            self._give_up()
 
     # On the threads where attempts run.
 
@@ -564,6 +585,8 @@ class Dispatcher:
                 if ticket.job.id in self._tickets and ticket.is_cancelled():
                     self._forget(ticket, JobState.CANCELLED, now)
                     self._count_down(ticket)
+        if self._stranded:
+            self._give_up()
         if not ended:
             return
         self._finish([(t, ok, values.get(t.job.id, ())) for t, ok in ended])
