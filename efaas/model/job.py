@@ -77,9 +77,12 @@ def _no_seconds(what: str, qpu: float, cpu: float) -> InputError:
     )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
-    """What the scheduler knows of one submission.
+    """What the scheduler knows of one submission. Nobody changes it.
+
+    It is not frozen because one is made for every submission: with ten fields, that would be a
+    tenth of what the scheduler takes for one.
 
     Attributes:
         id: Unique within a scheduler and increasing in order of submission.

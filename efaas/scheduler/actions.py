@@ -9,7 +9,7 @@ from typing import TypeAlias
 __all__ = ["Action", "Dispatch", "Fail", "Pin", "Resolve", "Wake"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Dispatch:
     """Start an attempt: send these jobs to this place in one round.
 
@@ -26,21 +26,21 @@ class Dispatch:
     cut: Mapping[int, int] | None = field(default=None, repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resolve:
     """The job's result is in: give it to whoever waits."""
 
     job_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Fail:
     """The job's last attempt failed: give its error to whoever waits."""
 
     job_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Pin:
     """The loop runs on this backend from now on."""
 
@@ -48,7 +48,7 @@ class Pin:
     place: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Wake:
     """Tell the scheduler when that instant has come: it keeps the place free until then."""
 

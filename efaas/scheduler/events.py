@@ -1,4 +1,8 @@
-"""What can happen to the scheduler."""
+"""What can happen to the scheduler.
+
+Nobody changes an event or an action. They are not frozen because several are made for every job,
+and setting the fields of a frozen dataclass takes five times as long.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ __all__ = [
 ]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Submitted:
     """Jobs of one round were asked for.
 
@@ -39,21 +43,21 @@ class Submitted:
     is_alone: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Cancelled:
     """Nobody wants these jobs any more."""
 
     job_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Promoted:
     """The guess that these speculative jobs hung on came true."""
 
     job_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class AttemptEnded:
     """A backend answered, or failed as a whole.
 
@@ -71,14 +75,14 @@ class AttemptEnded:
     usage: Mapping[int, Usage] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Delivered:
     """Results have reached who waited for them: guesses on them are decided now."""
 
     job_ids: tuple[int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoopOpened:
     """A loop wants a backend.
 
@@ -93,7 +97,7 @@ class LoopOpened:
     profiles: tuple[CircuitProfile, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoopReconsidered:
     """A loop's backend has a new calibration, or failed a job of it for good.
 
@@ -111,28 +115,28 @@ class LoopReconsidered:
     has_failed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class LoopClosed:
     """A loop will submit nothing more."""
 
     loop_id: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Woken:
     """The instant has come for which a ``Wake`` asked."""
 
     place: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StepPaused:
     """A running classical step waits for another job, so its CPU slot is free meanwhile."""
 
     attempt_id: int
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StepResumed:
     """A paused classical step goes on; it takes its slot back at once."""
 
