@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,7 @@ from efaas.policies.fair_settings import FairSettings
 from efaas.policies.fair_shares import CPU_SECONDS, QPU_SECONDS, FairShares
 from efaas.policies.loop_slots import LoopSlots
 from efaas.policies.service_prediction import ServicePrediction
-from efaas.policies.waiting_line import Waiting, WaitingLine
+from efaas.policies.waiting_line import ByTenant, Waiting, WaitingLine
 
 if TYPE_CHECKING:
     from efaas.model.job import Job, Usage
@@ -249,33 +249,41 @@ class FairQueue:
         """The least that has to go before another job can."""
         return self._prediction.seconds(job, QPU_SECONDS) / job.points
 
-    def _least_ahead(
-        self, line: WaitingLine, waiting: dict[str, dict[int, list[int]]], place: str
-    ) -> Waiting:
+    def _least_ahead(self, line: WaitingLine, waiting: ByTenant, place: str) -> Waiting:
         """The next job of the tenant that is least ahead; of equals the older one."""
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
-        heads = [
-            self._head(line, tenant, waiting[tenant], resource)
-            for tenant in self._tenants.least_ahead(waiting, resource)
-        ]
-        return _older(heads)
+        tenants = self._tenants.least_ahead(waiting, resource)
+        return self._heads(line, tenants, waiting, resource)[0]
 
     def _by_lead(self, line: WaitingLine, place: str) -> Iterator[Waiting]:
         """The next job of each tenant, whoever is least ahead first."""
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
-        left = set(line.committed)
-        while left:
-            equals = self._tenants.least_ahead(left, resource)
-            heads = [self._head(line, t, line.committed[t], resource) for t in equals]
-            yield from sorted(heads, key=lambda entry: entry.job.id)
-            left.difference_update(equals)
+        committed = line.committed
+        equals = self._tenants.least_ahead(committed, resource)
+        yield from self._heads(line, equals, committed, resource)
+        if len(committed) > len(equals):
+            left = [tenant for tenant in committed if tenant not in equals]
+            for equals in self._tenants.by_lead(left, resource):
+                yield from self._heads(line, equals, committed, resource)
+
+    def _heads(
+        self, line: WaitingLine, tenants: list[str], waiting: ByTenant, resource: int
+    ) -> list[Waiting]:
+        """The next job of each of them, the oldest first."""
+        heads = [self._head(line, tenant, waiting[tenant], resource) for tenant in tenants]
+        if len(heads) > 1:
+            heads.sort(key=_id_of)
+        return heads
 
     def _head(
         self, line: WaitingLine, tenant: str, by_session: dict[int, list[int]], resource: int
     ) -> Waiting:
         """A tenant's next job: that of its session which is least ahead of its others."""
+        if len(by_session) == 1:
+            [ids] = by_session.values()
+            return line.head(ids)
         sessions = self._sessions[tenant].least_ahead(by_session, resource)
-        return _older([line.head(by_session[session_id]) for session_id in sessions])
+        return min([line.head(by_session[session_id]) for session_id in sessions], key=_id_of)
 
     # Rounds.
 
@@ -381,6 +389,5 @@ class FairQueue:
         return FairShares(self._capacities, most_lead=self._settings.most_lead_seconds)
 
 
-def _older(entries: Collection[Waiting]) -> Waiting:
-    first, *others = entries
-    return min(entries, key=lambda entry: entry.job.id) if others else first
+def _id_of(entry: Waiting) -> int:
+    return entry.job.id

@@ -10,8 +10,10 @@ first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
+from operator import itemgetter
 from typing import Generic, TypeAlias, TypeVar
 
 __all__ = ["CPU_SECONDS", "QPU_SECONDS", "FairShares"]
@@ -23,6 +25,8 @@ _FORGET_ABOVE = 1024
 """So many claimants are remembered at least."""
 
 K = TypeVar("K", bound=Hashable)
+
+_lead_of = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -179,14 +183,25 @@ class FairShares(Generic[K]):
         claimants = list(keys)
         if len(claimants) == 1:
             return claimants
-        if self._served[1 - resource]:
-            leads = self.leads(claimants, resource)
-        else:  # the same order, without what all have in common
-            leads = list(map(self._finish[resource].__getitem__, claimants))
+        leads = self._compared(claimants, resource)
         least = min(leads)
         if leads.count(least) == 1:
             return [claimants[leads.index(least)]]
         return [key for key, lead in zip(claimants, leads, strict=True) if lead == least]
+
+    def by_lead(self, keys: Collection[K], resource: int) -> Iterator[list[K]]:
+        """All of ``keys``, the least ahead first; those that are equal come together."""
+        claimants = list(keys)
+        leads = self._compared(claimants, resource)
+        ranked = sorted(zip(leads, claimants, strict=True), key=_lead_of)
+        for _, equals in groupby(ranked, key=_lead_of):
+            yield [key for _, key in equals]
+
+    def _compared(self, keys: list[K], resource: int) -> list[float]:
+        """Numbers that are in the order of the leads."""
+        if self._served[1 - resource]:
+            return self.leads(keys, resource)
+        return list(map(self._finish[resource].__getitem__, keys))
 
     def finish(self, key: K, resource: int) -> float:
         """Its clock: weighted seconds of the whole resource, absences included."""

@@ -7,6 +7,7 @@ now, or let a long job go and the loop wait for it.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -124,11 +125,13 @@ class LoopSlots:
         if not self._settings.max_hold_seconds or place not in self._slots:
             return None
         found: tuple[str, LoopPace] | None = None
+        soonest = math.inf
         for loop_id in self._slots[place]:
             pace = self._paces[loop_id]
-            is_expected = pace.idle_since is not None and pace.latest_at() > now
-            if is_expected and (found is None or pace.expected_at() < found[1].expected_at()):
-                found = loop_id, pace
+            if pace.idle_since is not None and pace.latest_at() > now:
+                expected_at = pace.expected_at()
+                if expected_at < soonest:
+                    found, soonest = (loop_id, pace), expected_at
         return found
 
     def hold(

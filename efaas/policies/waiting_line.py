@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, TypeAlias, TypeVar
 if TYPE_CHECKING:
     from efaas.model.job import Job
 
-__all__ = ["Waiting", "WaitingLine"]
+__all__ = ["ByTenant", "Waiting", "WaitingLine"]
 
 _GARBAGE = 256
 """Ids of jobs that are gone which a heap may hold before it is cleared of them."""
 
 K = TypeVar("K", str, int)
 
-_ByTenant: TypeAlias = dict[str, dict[int, list[int]]]
+ByTenant: TypeAlias = dict[str, dict[int, list[int]]]
+"""By tenant and session heaps of the ids of jobs."""
 
 
 @dataclass(slots=True)
@@ -54,8 +55,8 @@ class WaitingLine:
             entries: All that wait anywhere; jobs that are not in it are gone.
         """
         self._entries = entries
-        self.committed: _ByTenant = {}
-        self.speculative: _ByTenant = {}
+        self.committed: ByTenant = {}
+        self.speculative: ByTenant = {}
         self.loops: dict[str, list[int]] = {}
         self._by_age: list[int] = []
         self._overtaking: list[int] = []  # ids that started, larger than the oldest that waits
