@@ -12,6 +12,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.model.job import CPU
@@ -231,49 +232,42 @@ class FairQueue:
             return self._least_ahead(line, line.committed, place), most
         loop_id, pace = thinking
         gap = max(pace.expected_at() - now, 0.0)
-        first: Waiting | None = None
-        for count, entry in enumerate(self._by_lead(line, place), 1):
-            if self._point_seconds(entry.job) <= gap:
+        first: tuple[Waiting, float] | None = None
+        for entry in islice(self._by_lead(line, place), _HEADS):
+            job = entry.job  # of which one point has to go before another job can
+            least = self._prediction.seconds(job, QPU_SECONDS) / job.points
+            if least <= gap:
                 return entry, min(gap, most)
-            first = first or entry
-            if count == _HEADS:
-                break
+            first = first or (entry, least)
         if first is None:
             return None
-        least = self._point_seconds(first.job)  # no more: the loop may come at any time
+        entry, least = first
         if self._loops.hold(place, loop_id, pace, max(least - gap, 0.0), now):
             return None
-        return first, min(least, most)
-
-    def _point_seconds(self, job: Job) -> float:
-        """The least that has to go before another job can."""
-        return self._prediction.seconds(job, QPU_SECONDS) / job.points
+        return entry, min(least, most)  # no more: the loop may come at any time
 
     def _least_ahead(self, line: WaitingLine, waiting: ByTenant, place: str) -> Waiting:
         """The next job of the tenant that is least ahead; of equals the older one."""
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
         tenants = self._tenants.least_ahead(waiting, resource)
-        return self._heads(line, tenants, waiting, resource)[0]
+        if len(tenants) == 1:
+            return self._head(line, tenants[0], waiting[tenants[0]], resource)
+        return min([self._head(line, t, waiting[t], resource) for t in tenants], key=_id_of)
 
     def _by_lead(self, line: WaitingLine, place: str) -> Iterator[Waiting]:
         """The next job of each tenant, whoever is least ahead first."""
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
-        committed = line.committed
-        equals = self._tenants.least_ahead(committed, resource)
-        yield from self._heads(line, equals, committed, resource)
-        if len(committed) > len(equals):
-            left = [tenant for tenant in committed if tenant not in equals]
-            for equals in self._tenants.by_lead(left, resource):
-                yield from self._heads(line, equals, committed, resource)
-
-    def _heads(
-        self, line: WaitingLine, tenants: list[str], waiting: ByTenant, resource: int
-    ) -> list[Waiting]:
-        """The next job of each of them, the oldest first."""
-        heads = [self._head(line, tenant, waiting[tenant], resource) for tenant in tenants]
-        if len(heads) > 1:
-            heads.sort(key=_id_of)
-        return heads
+        waiting = line.committed
+        ranked, some_are_equal = self._tenants.ranked(waiting, resource)
+        if not some_are_equal:
+            return (self._head(line, t, waiting[t], resource) for t in ranked)
+        return (
+            head
+            for tenants in self._tenants.equals(ranked, resource)
+            for head in sorted(
+                [self._head(line, t, waiting[t], resource) for t in tenants], key=_id_of
+            )
+        )
 
     def _head(
         self, line: WaitingLine, tenant: str, by_session: dict[int, list[int]], resource: int
@@ -281,7 +275,7 @@ class FairQueue:
         """A tenant's next job: that of its session which is least ahead of its others."""
         if len(by_session) == 1:
             [ids] = by_session.values()
-            return line.head(ids)
+            return self._waiting[ids[0]]
         sessions = self._sessions[tenant].least_ahead(by_session, resource)
         return min([line.head(by_session[session_id]) for session_id in sessions], key=_id_of)
 

@@ -10,10 +10,9 @@ first.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
-from operator import itemgetter
 from typing import Generic, TypeAlias, TypeVar
 
 __all__ = ["CPU_SECONDS", "QPU_SECONDS", "FairShares"]
@@ -25,8 +24,6 @@ _FORGET_ABOVE = 1024
 """So many claimants are remembered at least."""
 
 K = TypeVar("K", bound=Hashable)
-
-_lead_of = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -183,25 +180,28 @@ class FairShares(Generic[K]):
         claimants = list(keys)
         if len(claimants) == 1:
             return claimants
-        leads = self._compared(claimants, resource)
+        leads = list(map(self._lead_of(claimants, resource), claimants))
         least = min(leads)
         if leads.count(least) == 1:
             return [claimants[leads.index(least)]]
         return [key for key, lead in zip(claimants, leads, strict=True) if lead == least]
 
-    def by_lead(self, keys: Collection[K], resource: int) -> Iterator[list[K]]:
-        """All of ``keys``, the least ahead first; those that are equal come together."""
-        claimants = list(keys)
-        leads = self._compared(claimants, resource)
-        ranked = sorted(zip(leads, claimants, strict=True), key=_lead_of)
-        for _, equals in groupby(ranked, key=_lead_of):
-            yield [key for _, key in equals]
+    def ranked(self, keys: Collection[K], resource: int) -> tuple[list[K], bool]:
+        """All of ``keys``, the least ahead first, and whether any two are equal."""
+        lead_of = self._lead_of(keys, resource)
+        ranked = sorted(keys, key=lead_of)
+        return ranked, len(set(map(lead_of, ranked))) < len(ranked)
 
-    def _compared(self, keys: list[K], resource: int) -> list[float]:
-        """Numbers that are in the order of the leads."""
+    def equals(self, ranked: Collection[K], resource: int) -> Iterator[list[K]]:
+        """What ``ranked`` gave, those that are equal together."""
+        for _, equals in groupby(ranked, self._lead_of(ranked, resource)):
+            yield list(equals)
+
+    def _lead_of(self, keys: Collection[K], resource: int) -> Callable[[K], float]:
+        """Tells numbers that are in the order of the leads of ``keys``."""
         if self._served[1 - resource]:
-            return self.leads(keys, resource)
-        return list(map(self._finish[resource].__getitem__, keys))
+            return dict(zip(keys, self.leads(keys, resource), strict=True)).__getitem__
+        return self._finish[resource].__getitem__  # without what all have in common
 
     def finish(self, key: K, resource: int) -> float:
         """Its clock: weighted seconds of the whole resource, absences included."""

@@ -235,21 +235,24 @@ class Scheduler:
 
     def _submitted(self, event: Submitted) -> list[Action]:
         if len(event.jobs) == 1 and not event.is_alone:
-            dispatch = self._started_at_once(event.jobs[0])
-            if dispatch is not None:
-                return [dispatch]
+            [job] = event.jobs
+            dispatch = self._started_at_once(job)
+            return [dispatch] if dispatch is not None else self._fill(self._came(job))
         touched: dict[str, None] = {}
         for job in event.jobs:
-            placed = job
-            if job.loop_id is not None and len(job.places) > 1:
-                placed = replace(job, places=(self._pins.pin(job.loop_id, job.places),))
-            self._enqueue(placed)
+            touched.update(dict.fromkeys(self._came(job)))
             if event.is_alone:
                 self._alone.add(job.id)
-            if job.rides_with is not None and job.rides_with in self._queued:
-                self._riders.setdefault(job.rides_with, []).append(job.id)
-            touched.update(dict.fromkeys(placed.places))
         return self._fill(touched)
+
+    def _came(self, job: Job) -> tuple[str, ...]:
+        """Queue a job that was submitted; returns where it may run."""
+        if job.loop_id is not None and len(job.places) > 1:
+            job = replace(job, places=(self._pins.pin(job.loop_id, job.places),))
+        self._enqueue(job)
+        if job.rides_with is not None and job.rides_with in self._queued:
+            self._riders.setdefault(job.rides_with, []).append(job.id)
+        return job.places
 
     def _cancelled(self, event: Cancelled) -> list[Action]:
         for job_id in event.job_ids:
