@@ -277,6 +277,8 @@ class FairQueue:
             [ids] = by_session.values()
             return self._waiting[ids[0]]
         sessions = self._sessions[tenant].least_ahead(by_session, resource)
+        if len(sessions) == 1:
+            return self._waiting[by_session[sessions[0]][0]]
         return min([line.head(by_session[session_id]) for session_id in sessions], key=_id_of)
 
     # Rounds.

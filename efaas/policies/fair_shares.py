@@ -177,14 +177,11 @@ class FairShares(Generic[K]):
 
     def least_ahead(self, keys: Collection[K], resource: int) -> list[K]:
         """Those of ``keys`` that are least ahead: one, or several that are equal."""
-        claimants = list(keys)
-        if len(claimants) == 1:
-            return claimants
-        leads = list(map(self._lead_of(claimants, resource), claimants))
-        least = min(leads)
-        if leads.count(least) == 1:
-            return [claimants[leads.index(least)]]
-        return [key for key, lead in zip(claimants, leads, strict=True) if lead == least]
+        if len(keys) == 1:
+            return list(keys)
+        lead_of = self._lead_of(keys, resource)
+        least = min(map(lead_of, keys))
+        return [key for key in keys if lead_of(key) == least]
 
     def ranked(self, keys: Collection[K], resource: int) -> tuple[list[K], bool]:
         """All of ``keys``, the least ahead first, and whether any two are equal."""
