@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from efaas.backends.protocol import Remote
+from efaas.backends.protocol import KeepsSessions, Remote
 from efaas.clock import SystemClock
 from efaas.dispatch import Dispatcher, Recording, SessionScope
 from efaas.errors import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.backends.experiment import Experiment
-    from efaas.backends.protocol import Backend, Outcome
+    from efaas.backends.protocol import Backend, Outcome, ProviderSessionLog
     from efaas.clock import Clock
     from efaas.journal import Journal
     from efaas.model.events import LoopEvent
@@ -366,6 +366,7 @@ class EFSession:
             self.weight: float
             recording = None if self._book is None else Recording(self._book)
             self._id, self._scope = self._scheduler._attach(self, tenant, weight, recording)
+            self._provider_sessions = _kept(self._scheduler._backends, self._book)
         except BaseException:
             if self._owns_scheduler and opened is not None:
                 opened.close(cancel=True)
@@ -685,6 +686,16 @@ class EFSession:
             wanted=request.wanted,
             convert=request.postprocess,
         )
+
+
+def _kept(backends: Mapping[str, Backend], book: Book | None) -> list[ProviderSessionLog]:
+    """Where backends write their provider sessions, which they do as long as these are kept."""
+    logs: list[ProviderSessionLog] = []
+    for name, backend in backends.items():
+        if book is not None and isinstance(backend, KeepsSessions):
+            logs.append(book.provider_sessions(name))
+            backend.keep_sessions_in(logs[-1])
+    return logs
 
 
 # Not a method: what is seen of a session must not keep it from going when nobody refers to it.

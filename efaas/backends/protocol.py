@@ -26,7 +26,9 @@ __all__ = [
     "Backend",
     "Estimates",
     "Evaluation",
+    "KeepsSessions",
     "Outcome",
+    "ProviderSessionLog",
     "Reattachable",
     "Remote",
     "Samples",
@@ -185,7 +187,12 @@ class Backend(Protocol):
 class SubmissionLog(Protocol):
     """Where a backend writes down the provider's jobs that it makes of a round."""
 
-    def sending(self, evaluations: Sequence[int], payload: str = "") -> str:
+    def sending(
+        self,
+        evaluations: Sequence[int],
+        payload: str = "",
+        points: Sequence[Sequence[int]] | None = None,
+    ) -> str:
         """A job is about to be sent; returns the tag to put on it.
 
         When this returns, it is written down for good; if it raises, send nothing.
@@ -193,6 +200,8 @@ class SubmissionLog(Protocol):
         Args:
             evaluations: Which of the round's evaluations are in the job, in the job's order.
             payload: What ``reattach`` will need to read the result.
+            points: Which points of each of these are in it, where an evaluation is split over
+                several jobs; all of them if None.
         """
         ...
 
@@ -202,6 +211,16 @@ class SubmissionLog(Protocol):
 
     def refused(self, tag: str, reason: str) -> None:
         """The provider has certainly not taken the job, nor will it."""
+        ...
+
+    def ended(self, tag: str, outcomes: Sequence[Outcome | Exception]) -> None:
+        """The job has ended; told as soon as it is known, whatever becomes of the round's others.
+
+        Args:
+            tag: Which job.
+            outcomes: An outcome, or error, for each of its evaluations, in the job's order, of
+                the points that are in the job.
+        """
         ...
 
 
@@ -218,7 +237,7 @@ class Reattachable(Protocol):
     def execute_logged(
         self, evaluations: Sequence[Evaluation], log: SubmissionLog
     ) -> Sequence[Outcome | Exception]:
-        """As ``execute``, telling the log of each job before it is sent, and once it was taken."""
+        """As ``execute``, telling the log of each job: before, once it was taken, and its end."""
         ...
 
     def reattach(self, submission: Submission) -> Sequence[Outcome | Exception] | None:
@@ -228,8 +247,40 @@ class Reattachable(Protocol):
             submission: The job; without a ``job_id`` it is looked for by its tag.
 
         Returns:
-            An outcome, or error, for each of its evaluations, in order; None if the provider
-            has no such job.
+            An outcome, or error, for each of its evaluations, in order, of the points that are in
+            the job; None if the provider has no such job.
+        """
+        ...
+
+
+class ProviderSessionLog(Protocol):
+    """Where a backend's provider sessions are written down."""
+
+    def left(self) -> Sequence[tuple[str, str]]:
+        """The id and mode of each that an earlier process opened, and was not seen to end."""
+        ...
+
+    def opened(self, session_id: str, mode: str) -> None:
+        """One was opened; it is written down for good when this returns."""
+        ...
+
+    def ended(self, session_id: str) -> None:
+        """One is closed, or takes no more jobs."""
+        ...
+
+
+@runtime_checkable
+class KeepsSessions(Protocol):
+    """A backend that keeps provider sessions open between its jobs."""
+
+    def keep_sessions_in(self, log: ProviderSessionLog) -> None:
+        """Write them down there, and see to those that an earlier process left open.
+
+        One of them is used again, where it still takes jobs of this backend; the others are
+        closed. It is done before the next job, or when the backend is released.
+
+        Args:
+            log: Kept as long as somebody else refers to it.
         """
         ...
 

@@ -15,7 +15,7 @@ from efaas.model.job import Usage
 from efaas.model.record import Answer, Question
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Backend, Outcome, Reattachable
+    from efaas.backends.protocol import Backend, Evaluation, Outcome, Reattachable
     from efaas.dispatch.scope import Request
     from efaas.dispatch.ticket import Ticket
     from efaas.journal import Book
@@ -109,20 +109,35 @@ def run_recorded(backend: Backend, tickets: Sequence[Ticket]) -> list[Outcome | 
                     raise
                 return [run.merged() for run in runs]
         else:
-            log.begin_here()
-            try:
-                outcomes = list(backend.execute(evaluations))
-            except BaseException as error:
-                log.fail_here(error)
-                raise
-        if len(outcomes) != len(left):
-            raise RuntimeError(
-                f"backend {backend.name} gave {len(outcomes)} outcomes for {len(left)} jobs"
-            )
-        log.answer(outcomes)
+            outcomes = _ran_here(backend, evaluations, log)
+        _require_one_each(backend, outcomes, left)
         for run, outcome in zip(left, outcomes, strict=True):
             run.outcome = outcome
     return [run.merged() for run in runs]
+
+
+def _ran_here(
+    backend: Backend, evaluations: Sequence[Evaluation], log: _Log
+) -> list[Outcome | Exception]:
+    """The outcomes of what ends with this process."""
+    sent = log.begin_here()
+    try:
+        outcomes = list(backend.execute(evaluations))
+        _require_one_each(backend, outcomes, evaluations)
+    except BaseException as error:
+        log.fail_here(sent, error)
+        raise
+    log.end_here(sent, outcomes)
+    return outcomes
+
+
+def _require_one_each(
+    backend: Backend, outcomes: Sequence[Outcome | Exception], jobs: Sequence[object]
+) -> None:
+    if len(outcomes) != len(jobs):
+        raise RuntimeError(
+            f"backend {backend.name} gave {len(outcomes)} outcomes for {len(jobs)} jobs"
+        )
 
 
 class _Run:
@@ -140,6 +155,10 @@ class _Run:
         self.evaluation = evaluation.at(self.missing) if is_partial else evaluation
         self.outcome: Outcome | Exception | None = None
 
+    def keys_of(self, points: Sequence[int]) -> list[bytes]:
+        """The keys of some of the points that are left."""
+        return [self.keys[self.missing[point]] for point in points]
+
     def merged(self) -> Outcome | Exception:
         """The outcome of all of its points."""
         if isinstance(self.outcome, Exception):
@@ -149,75 +168,93 @@ class _Run:
         return _assembled(self.answers, self.outcome, self.missing)
 
 
+@dataclass(frozen=True, slots=True)
+class _Sent:
+    """What was handed to a backend at once.
+
+    Attributes:
+        places: For each of its parts the run that it is of, and which of the run's points.
+        numbers: Of the submission, by journal.
+    """
+
+    places: Sequence[tuple[_Run, Sequence[int]]]
+    numbers: dict[Book, int]
+
+
 class _Log:
     """What a round's jobs are written down by: a ``SubmissionLog`` over several journals."""
 
     def __init__(self, backend: str, runs: Sequence[_Run]) -> None:
         self._backend = backend
         self._runs = runs
-        self._numbers: dict[tuple[Book, int], int] = {}  # of the submission, by evaluation
-        self._by_tag: dict[str, dict[Book, int]] = {}
+        self._by_tag: dict[str, _Sent] = {}
 
-    def sending(self, evaluations: Sequence[int], payload: str = "") -> str:
+    def sending(
+        self,
+        evaluations: Sequence[int],
+        payload: str = "",
+        points: Sequence[Sequence[int]] | None = None,
+    ) -> str:
+        runs = [self._runs[index] for index in evaluations]
+        if points is None:
+            points = [range(len(run.missing)) for run in runs]
         tag = f"efaas-{secrets.token_hex(12)}"
-        self._by_tag[tag] = self._sent(evaluations, tag, payload)
+        self._by_tag[tag] = self._sent(list(zip(runs, points, strict=True)), tag, payload)
         return tag
 
     def accepted(self, tag: str, job_id: str) -> None:
-        for book, number in self._by_tag[tag].items():
+        for book, number in self._by_tag[tag].numbers.items():
             book.accept(number, job_id)
 
     def refused(self, tag: str, reason: str) -> None:
-        for book, number in self._by_tag[tag].items():
+        for book, number in self._by_tag[tag].numbers.items():
             book.end(number, "failed", reason)
 
-    def begin_here(self) -> None:
-        """The whole round runs in this process, and ends with it."""
-        self._sent(range(len(self._runs)), None, "")
+    def ended(self, tag: str, outcomes: Sequence[Outcome | Exception]) -> None:
+        self._answer(self._by_tag[tag], outcomes)
 
-    def fail_here(self, error: BaseException) -> None:
+    def begin_here(self) -> _Sent:
+        """The whole round runs in this process, and ends with it."""
+        return self._sent([(run, range(len(run.missing))) for run in self._runs], None, "")
+
+    def fail_here(self, sent: _Sent, error: BaseException) -> None:
         """It failed as a whole."""
-        for book, number in {(book, n) for (book, _), n in self._numbers.items()}:
+        for book, number in sent.numbers.items():
             book.end(number, "failed", f"{type(error).__name__}: {error}")
 
-    def answer(self, outcomes: Sequence[Outcome | Exception]) -> None:
-        """Write down what came back."""
-        answers: defaultdict[tuple[Book, int], list[Answer]] = defaultdict(list)
-        errors: dict[tuple[Book, int], str] = {}
-        for index, (run, outcome) in enumerate(zip(self._runs, outcomes, strict=True)):
-            if run.book is None:
-                continue
-            submission = (run.book, self._numbers.get((run.book, index), 0))
-            found = answers[submission]
-            if isinstance(outcome, Exception):
-                errors[submission] = f"{type(outcome).__name__}: {outcome}"
-                continue
-            try:
-                keys = [run.keys[row] for row in run.missing]
-                found += _answers(self._backend, keys, outcome)
-            except Exception as error:  # no outcome; the job itself will say so
-                errors[submission] = f"{type(error).__name__}: {error}"
-        for (book, number), found in answers.items():
-            book.answer(number, found, errors.get((book, number), ""))
+    def end_here(self, sent: _Sent, outcomes: Sequence[Outcome | Exception]) -> None:
+        """It has ended, with an outcome, or error, for each run."""
+        self._answer(sent, outcomes)
 
-    def _sent(self, evaluations: Sequence[int], tag: str | None, payload: str) -> dict[Book, int]:
-        parts = [len(self._runs[index].evaluation.seeds) for index in evaluations]
-        places: defaultdict[Book, list[tuple[bytes, int, int]]] = defaultdict(list)
-        for part, index in enumerate(evaluations):
-            run = self._runs[index]
+    def _sent(
+        self, places: Sequence[tuple[_Run, Sequence[int]]], tag: str | None, payload: str
+    ) -> _Sent:
+        parts = [len(points) for _, points in places]
+        rows: defaultdict[Book, list[tuple[bytes, int, int]]] = defaultdict(list)
+        for part, (run, points) in enumerate(places):
             if run.book is not None:
-                places[run.book] += [
-                    (run.keys[row], part, position) for position, row in enumerate(run.missing)
-                ]
+                keys = run.keys_of(points)
+                rows[run.book] += [(key, part, position) for position, key in enumerate(keys)]
         numbers = {
             book: book.send(self._backend, where, parts=parts, tag=tag, payload=payload)
-            for book, where in places.items()
+            for book, where in rows.items()
         }
-        for index in evaluations:
-            book = self._runs[index].book
-            if book is not None:
-                self._numbers[book, index] = numbers[book]
-        return numbers
+        return _Sent(places, numbers)
+
+    def _answer(self, sent: _Sent, outcomes: Sequence[Outcome | Exception]) -> None:
+        answers: dict[Book, list[Answer]] = {book: [] for book in sent.numbers}
+        errors: dict[Book, str] = {}
+        for (run, points), outcome in zip(sent.places, outcomes, strict=True):
+            if run.book is None:
+                continue
+            try:
+                if isinstance(outcome, Exception):
+                    raise outcome
+                answers[run.book] += _answers(self._backend, run.keys_of(points), outcome)
+            except Exception as error:  # one that is no outcome, too; the job itself will say so
+                errors[run.book] = f"{type(error).__name__}: {error}"
+        for book, number in sent.numbers.items():
+            book.answer(number, answers[book], errors.get(book, ""))
 
 
 def _collect_all(backend: Reattachable, name: str, tickets: Sequence[Ticket]) -> None:

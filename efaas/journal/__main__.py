@@ -53,12 +53,14 @@ def described(reader: Reader) -> str:
     facts, counts = reader.facts(), reader.counts()
     qpu, cpu = reader.spent()
     states = ", ".join(f"{n:,} {state}" for state, n in sorted(reader.submission_states().items()))
+    left_open = [s["id"] for s in reader.provider_sessions() if s["ended_at"] is None]
     lines = [
         f"format       {len(MIGRATIONS)}",
         f"begun by     {facts.get('program', '?')}, {facts.get('created_by', '?')}",
         f"seed         {facts.get('seed', '?')}",
         f"evaluations  {', '.join(f'{count:,} {what}' for what, count in counts.items())}",
         f"submissions  {states or 'none'}",
+        f"left open    {', '.join(left_open) or 'no provider session'}",
         f"spent        {qpu:.6g} QPU s, {cpu:.6g} CPU s",
         "loops",
     ]

@@ -10,6 +10,7 @@ import warnings
 import weakref
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 from zlib import crc32
@@ -22,6 +23,7 @@ from efaas.errors import (
 )
 from efaas.journal.identity import Identity, installed_version, program
 from efaas.journal.lock import WriterLock
+from efaas.journal.provider_sessions import ProviderSessionRows, open_sessions
 from efaas.journal.store import Store
 from efaas.journal.submissions import Submissions
 from efaas.journal.trajectory import Trajectory
@@ -259,6 +261,13 @@ class Book:
             commit=False,
             is_vital=False,
         )
+
+    def provider_sessions(self, backend: str) -> ProviderSessionRows:
+        """Where a backend's provider sessions are written down, with those that were left open."""
+        with self._lock:
+            left = [] if self._reads_only else open_sessions(self._store, backend)
+        write = partial(self._write, synced=True, is_vital=False)
+        return ProviderSessionRows(self._store, backend, left, write)
 
     # What came back.
 

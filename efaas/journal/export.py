@@ -48,7 +48,7 @@ def write_csv(reader: Reader, out: TextIO) -> None:
 
 
 def write_json(reader: Reader, out: TextIO) -> None:
-    """An object with the facts, the points, the submissions and the events."""
+    """An object with the facts, the points, submissions, provider sessions and events."""
     events = (
         {"at": at, "kind": kind, "loop": loop, "text": text}
         for at, kind, loop, text in reader.events()
@@ -57,6 +57,7 @@ def write_json(reader: Reader, out: TextIO) -> None:
     for name, records in (
         ("evaluations", map(_record, reader.rows())),
         ("submissions", reader.submissions()),
+        ("provider_sessions", reader.provider_sessions()),
         ("events", events),
     ):
         out.write(f',\n"{name}": [')

@@ -91,6 +91,12 @@ class Reader:
         """Submissions by what became of them."""
         return dict(self._store.read("SELECT state, count(*) FROM submissions GROUP BY state"))
 
+    def provider_sessions(self) -> Iterator[dict[str, Any]]:
+        """Every provider session, in the order in which they were opened."""
+        columns = "id, backend, mode, opened_at, ended_at"
+        for row in self._stream(f"SELECT {columns} FROM provider_sessions ORDER BY opened_at"):
+            yield dict(zip(columns.split(", "), row, strict=True))
+
     def submissions(self) -> Iterator[dict[str, Any]]:
         """Every submission, in order."""
         columns = "id, tag, job_id, backend, state, sent_at, accepted_at, ended_at, error"

@@ -71,6 +71,15 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             text TEXT NOT NULL
         )""",
     ),
+    (
+        """CREATE TABLE provider_sessions (
+            id TEXT PRIMARY KEY,
+            backend TEXT NOT NULL,
+            mode TEXT NOT NULL,
+            opened_at REAL NOT NULL,
+            ended_at REAL
+        ) WITHOUT ROWID""",
+    ),
 )
 """The n-th takes a file from version n to n + 1; a new file begins at version 0."""
 

@@ -109,6 +109,7 @@ class DurableBackend(FakeBackend):
             if self._lose_answer(number):
                 raise ConnectionError("the connection broke before the answer came")
             log.accepted(tag, job["id"])
+            log.ended(tag, _outcomes(job))
             outcomes += _outcomes(job)
         return outcomes
 

@@ -54,6 +54,9 @@ class TestDurableBackend(ReattachContract):
     def make_backend(self) -> Any:
         return DurableBackend(self.path, evaluations_per_job=2)
 
+    def jobs_at_provider(self) -> int:
+        return len(DurableBackend(self.path).jobs())
+
 
 def test_a_run_resumed_from_any_instant_is_the_same_and_billed_once(
     tmp_path: Path, expected: list[float]

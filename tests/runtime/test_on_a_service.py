@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -580,11 +580,12 @@ class TestRecords:
     def test_a_job_is_taken_over_by_another_process(
         self, service: RuntimeService, make: Make
     ) -> None:
-        written: dict[str, list[str | None]] = {}
+        written: dict[str, list[Any]] = {}
 
         class Log:
-            def sending(self, evaluations: list[int], payload: str = "") -> str:
+            def sending(self, evaluations: Any, payload: str = "", points: Any = None) -> str:
                 assert list(evaluations) == [0, 1]
+                assert points == [[0, 1], [0]]
                 written["tag-1"] = [payload, None]
                 return "tag-1"
 
@@ -594,12 +595,15 @@ class TestRecords:
             def refused(self, tag: str, reason: str) -> None:
                 raise AssertionError(reason)
 
+            def ended(self, tag: str, outcomes: Any) -> None:
+                written[tag].append(len(outcomes))
+
         asked = [evaluation(points=2), evaluation(first=3.0)]
         first = make().execute_logged(asked, Log())
 
         class Submission:
             tag = "tag-1"
-            payload, job_id = written["tag-1"]
+            payload, job_id, _ = written["tag-1"]
 
         by_id = make().reattach(Submission())
         Submission.job_id = None

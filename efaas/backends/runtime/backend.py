@@ -37,7 +37,7 @@ from efaas.model.profile import CircuitProfile
 from efaas.policies.budget import NO_BUDGET, Budget
 
 if TYPE_CHECKING:
-    from efaas.backends.runtime.courier import SubmissionLog
+    from efaas.backends.protocol import ProviderSessionLog, SubmissionLog
     from efaas.backends.runtime.provider_session import OnExpiry, ProviderEvent
     from efaas.clock import Clock
     from efaas.model.calibration import Calibration
@@ -242,7 +242,6 @@ class RuntimeBackend:
             self._courier,
             self._calibrations,
             pending_jobs=self._limits.pending_jobs,
-            clock_now=self._clock.now,
             is_closed=lambda: self._is_closed,
             unwanted=unwanted,
         )
@@ -285,12 +284,12 @@ class RuntimeBackend:
     def execute_logged(
         self, evaluations: Sequence[Evaluation], log: SubmissionLog
     ) -> Sequence[Outcome | Exception]:
-        """As ``execute``, telling the log of each job before it is sent, and once it was taken.
+        """As ``execute``, telling the log of each job: before, once it was taken, and its end.
 
         Raises:
             ProviderError: What became of a job is not known; ``reattach`` finds that out.
         """
-        return self._runner.run(evaluations, None if self._client.is_local else log)
+        return self._runner.run(evaluations, log)
 
     def reattach(self, submission: Any) -> Sequence[Outcome | Exception] | None:
         """The results of a job of an earlier process; waits for it.
@@ -299,8 +298,8 @@ class RuntimeBackend:
             submission: With the ``tag``, ``job_id`` and ``payload`` that were written down.
 
         Returns:
-            An outcome, or error, for each of its evaluations, in order; None if the provider has
-            no such job.
+            An outcome, or error, for each of its evaluations, in order, of the points that are in
+            the job; None if the provider has no such job.
 
         Raises:
             ProviderError: It is not known what became of it.
@@ -310,6 +309,10 @@ class RuntimeBackend:
     def cancel(self, evaluations: Sequence[Evaluation]) -> None:
         """Nobody waits for these any more: jobs that hold nothing else are cancelled there."""
         self._runner.give_up(evaluations)
+
+    def keep_sessions_in(self, log: ProviderSessionLog) -> None:
+        """Write provider sessions down there, and see to those that an earlier process left."""
+        self._sessions.keep_in(log)
 
     def release(self) -> None:
         """Close the provider session, if one is open; a later job opens another."""

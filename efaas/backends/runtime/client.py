@@ -351,6 +351,22 @@ class RuntimeClient:
             alone=True,
         )
 
+    def known_session(self, mode: str, session_id: str) -> Any:
+        """A provider session that another process opened; nothing is asked.
+
+        Args:
+            mode: "session" or "batch".
+            session_id: Its id.
+        """
+        from qiskit_ibm_runtime import Batch, Session
+
+        kind = Session if mode == "session" else Batch
+        session = kind(self.device, create_new=False)
+        session._session_id = session_id  # as its own `from_id`, which fetches the device anew
+        if session.session_id != session_id:
+            session = kind.from_id(session_id, self.device.service)
+        return session
+
     def session_details(self, session: Any) -> dict[str, Any]:
         """What the service says of a provider session; nothing where there is none."""
         return self._ask("asking for a session's state", session.details, alone=True) or {}

@@ -8,7 +8,7 @@ import uuid
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from efaas.backends.runtime.client import FINAL, Order
 from efaas.errors import (
@@ -20,6 +20,7 @@ from efaas.errors import (
 )
 
 if TYPE_CHECKING:
+    from efaas.backends.protocol import SubmissionLog
     from efaas.backends.runtime.accounts import Accounts
     from efaas.backends.runtime.calibrations import TrackedCalibration
     from efaas.backends.runtime.client import RuntimeClient
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from efaas.clock import Clock
     from efaas.policies.budget import Grant
 
-__all__ = ["Courier", "Run", "SubmissionLog"]
+__all__ = ["Courier", "Run"]
 
 logger = logging.getLogger("efaas.backends.runtime")
 
@@ -45,29 +46,13 @@ _MOST_RENEWALS = 3
 _RAN_TOO_LONG = ("1305", "ran longer than", "ran too long")
 
 
-class SubmissionLog(Protocol):
-    """Where jobs are written down, so that they outlive the process."""
-
-    def sending(self, evaluations: Sequence[int], payload: str = "") -> str:
-        """A job is about to be sent; returns the tag to put on it."""
-        ...
-
-    def accepted(self, tag: str, job_id: str) -> None:
-        """The provider has taken the job, under this id."""
-        ...
-
-    def refused(self, tag: str, reason: str) -> None:
-        """The provider has certainly not taken the job, nor will it."""
-        ...
-
-
 @dataclass
 class Run:
     """A planned job on its way.
 
     Attributes:
         planned: What is in it.
-        pubs: The same in the primitive's own form.
+        pubs: The same in the primitive's own form; empty for a job of an earlier process.
         reading: How its result is read.
         evaluations: Which evaluations of the round its parts are.
         is_unwanted: Whether nobody waits for any of them any more.
@@ -186,7 +171,7 @@ class Courier:
         try:
             for _ in range(_MOST_RENEWALS):
                 status = self._awaited(run)
-                if status != "CANCELLED" or run.is_unwanted() or not self._was_dropped():
+                if status != "CANCELLED" or run.is_unwanted() or not self._was_dropped(run):
                     break
                 # It never ran: its provider session ended before it, and took it along.
                 self._settled(run, 0.0)
@@ -199,6 +184,17 @@ class Courier:
             if run in self.runs:
                 self.runs.remove(run)
 
+    def take_over(self, run: Run) -> Any:
+        """Wait for a job that an earlier process sent, and return the primitive's result.
+
+        Raises:
+            ProviderError: As ``fetch``.
+        """
+        self._sessions.take_over()
+        run.sent_at = self._clock.now()
+        self.runs.append(run)
+        return self.fetch(run)
+
     def wake(self) -> None:
         """Look at every job at once: somebody may not wait any more."""
         for run in list(self.runs):
@@ -209,7 +205,7 @@ class Courier:
     def _tag(self, run: Run, log: SubmissionLog | None) -> str:
         if log is None:
             return f"efaas-{uuid.uuid4().hex}"
-        return log.sending(run.evaluations, run.reading.as_text())
+        return log.sending(run.evaluations, run.reading.as_text(), run.reading.points)
 
     def _sent(self, order: Order, run: Run) -> Any:
         for attempt in range(_MOST_RENEWALS):
@@ -304,10 +300,11 @@ class Courier:
             job_id=run.job_id,
         )
 
-    def _was_dropped(self) -> bool:
-        """Whether the provider session has ended, so that a job was cancelled with it."""
+    def _was_dropped(self, run: Run) -> bool:
+        """Whether the provider session has ended, so that a job of this process went with it."""
         return (
-            self._sessions.mode != "job"
+            bool(run.pubs)
+            and self._sessions.mode != "job"
             and not self._client.is_stopping
             and (self._sessions.state is None or self._sessions.has_ended())
         )

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from efaas.backends.runtime.modes import fallback_of
+from efaas.backends.runtime.session_notes import SessionNotes
 from efaas.clock import Clock, SystemClock
 from efaas.errors import AccessError, ProviderError, ProviderSessionError
 
 if TYPE_CHECKING:
+    from efaas.backends.protocol import ProviderSessionLog
     from efaas.backends.runtime.client import RuntimeClient
 
 __all__ = ["OnExpiry", "ProviderEvent", "ProviderSessions", "SessionState"]
@@ -42,7 +44,7 @@ class ProviderEvent:
 
     Attributes:
         at: When, in the clock's seconds.
-        kind: Such as "opened", "closed", "ended", "expiring", "mode".
+        kind: Such as "opened", "adopted", "closed", "ended", "expiring", "mode".
         message: In words.
         session_id: The provider session, where it is about one.
     """
@@ -143,6 +145,7 @@ class ProviderSessions:
         self._tell = opened
         self._lock = threading.RLock()
         self._held = _Held(client)
+        self._notes = SessionNotes()
         self._state: SessionState | None = None
         self._seconds_before = 0.0
         self._events: deque[ProviderEvent] = deque(maxlen=_MOST_EVENTS)
@@ -168,6 +171,24 @@ class ProviderSessions:
             self._events.append(event)
         logger.log(level, "%s: %s", self._client.name, message)
 
+    def keep_in(self, log: ProviderSessionLog) -> None:
+        """Write down there what is opened and ended, and see to what it has left."""
+        with self._lock:
+            self._notes.add(log)
+            if self._state is not None:
+                self._notes.left.pop(self._state.id or "", None)
+                self._notes.opened(self._state.id, self._state.mode)
+
+    def take_over(self) -> None:
+        """See to what an earlier process left open: one is used again, others are closed.
+
+        Raises:
+            ProviderError: The service cannot be asked.
+        """
+        with self._lock:
+            for session_id, mode in list(self._notes.left.items()):
+                self._take(session_id, mode)
+
     def current(self) -> Any:
         """What jobs are sent to: the open provider session, or a new one; in mode "job" the device.
 
@@ -176,6 +197,7 @@ class ProviderSessions:
             ProviderError: The service cannot be asked.
         """
         with self._lock:
+            self.take_over()
             self._check_idle()
             if self.mode == "job":
                 return self._client.device
@@ -221,14 +243,18 @@ class ProviderSessions:
         """Close the open provider session, if there is one; another may be opened later."""
         with self._lock:
             self._cancel_timer()
+            self._close_left()
             if self._held.session is None:
                 return
             state, session = self._state, self._held.session
             failure = self._held.close(drop_jobs=drop_jobs)
             if failure is not None:
                 self.note("close failed", failure, level=logging.WARNING)
+                if state is not None and state.id is not None:
+                    self._notes.left[state.id] = state.mode  # the next to ask tries again
             elif state is not None:
                 self.note("closed", f"the {state.mode} {state.id} was closed")
+                self._notes.ended(state.id)
             measured = None
             if state is not None and state.first_job_at is not None and failure is None:
                 with suppress(ProviderError):  # what it is billed, in the provider's own words
@@ -263,28 +289,68 @@ class ProviderSessions:
                 )
                 self._tell(self.mode)
                 continue
-            self._hold(session, seconds)
+            self.opened += 1
+            self._held.session = session
+            self._notes.opened(getattr(session, "session_id", None), self.mode)
+            details: dict[str, Any] = {}
+            try:
+                details = self._client.session_details(session)
+            except ProviderError as error:
+                logger.warning("%s", error)
+            details["max_time"] = details.get("max_time") or seconds
+            state = self._hold(session, details)
+            self.note("opened", f"the {self.mode} {state.id} was opened")
             return
 
-    def _hold(self, session: Any, seconds: int | None) -> None:
+    def _hold(self, session: Any, details: dict[str, Any]) -> SessionState:
         self._held.session = session
-        self.opened += 1
         now = self._clock.now()
-        details: dict[str, Any] = {}
-        try:
-            details = self._client.session_details(session)
-        except ProviderError as error:
-            logger.warning("%s", error)
-        max_seconds = details.get("max_time") or seconds
+        used = float(details.get("usage_time") or 0.0)
         self._state = SessionState(
             id=getattr(session, "session_id", None),
             mode=self.mode,
             opened_at=now,
+            first_job_at=now - used if used else None,
+            last_job_at=now if used else None,
             interactive_seconds=details.get("interactive_timeout"),
-            max_seconds=max_seconds,
+            max_seconds=details.get("max_time"),
         )
         self._tell(self.mode)
-        self.note("opened", f"the {self.mode} {self._state.id} was opened")
+        return self._state
+
+    def _take(self, session_id: str, mode: str) -> None:
+        """Use a provider session of an earlier process, or see that it is closed."""
+        session = self._client.known_session(mode, session_id)
+        try:
+            details = self._client.session_details(session)
+        except ProviderError as error:
+            if error.status not in (403, 404):
+                raise
+            details = {"state": "closed"}
+        if not details.get("accepting_jobs", True) or details.get("state") == "closed":
+            self.note("ended", f"the {mode} {session_id} of an earlier run has ended")
+            self._notes.ended(session_id)
+        elif mode == self.mode and self._held.session is None:
+            self._notes.left.pop(session_id)
+            self._hold(session, details)
+            self._notes.opened(session_id, mode)
+            self.note("adopted", f"the {mode} {session_id} of an earlier run is used again")
+        else:
+            self._client.close_session(session, drop_jobs=False)
+            self.note("closed", f"the {mode} {session_id} of an earlier run was closed")
+            self._notes.ended(session_id)
+
+    def _close_left(self) -> None:
+        """Close what an earlier process left open, and nobody has taken over."""
+        for session_id, mode in list(self._notes.left.items()):
+            left = _Held(self._client)
+            left.session = self._client.known_session(mode, session_id)
+            failure = left.close(drop_jobs=False)
+            if failure is not None:
+                self.note("close failed", failure, level=logging.WARNING)
+                continue
+            self.note("closed", f"the {mode} {session_id} of an earlier run was closed")
+            self._notes.ended(session_id)
 
     def _seconds_for_next(self) -> int | None:
         """How long the next may last.
@@ -311,6 +377,7 @@ class ProviderSessions:
         self._held.session = None
         measured = details.get("usage_time")
         self._seconds_before += self._lasted(state) if measured is None else float(measured)
+        self._notes.ended(state.id)
         self.note("ended", f"the {state.mode} {state.id} has ended: {why}", level=logging.WARNING)
         self._state = None
         if self._on_expiry == "stop":

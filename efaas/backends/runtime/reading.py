@@ -77,6 +77,15 @@ class JobReading:
         chosen = tuple(parts[index] for index in indices)
         return cls(chosen, tuple(pubs), calibration_id), indices
 
+    @property
+    def points(self) -> list[list[int]]:
+        """For each part the points of it that are in the job, in ascending order."""
+        found: list[list[int]] = [[] for _ in self.parts]
+        for members, _ in self.pubs:
+            for part, point in members:
+                found[part].append(point)
+        return [sorted(points) for points in found]
+
     def values(self, result: Any) -> list[dict[int, Any]]:
         """For each part the values of its points that are in the job.
 

@@ -6,21 +6,22 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import CancelledError
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from efaas.backends.protocol import Outcome
-from efaas.backends.runtime.courier import Run
+from efaas.backends.runtime.courier import Run, is_final
 from efaas.backends.runtime.packing import Load, PlannedJob
-from efaas.backends.runtime.reading import JobReading, Part, assembled
+from efaas.backends.runtime.reading import JobReading, assembled
 from efaas.backends.runtime.round import Round
-from efaas.errors import BudgetError, ClosedError, ProviderError, ProviderJobError
+from efaas.errors import BudgetError, ClosedError, JournalError, ProviderError, ProviderJobError
 from efaas.model.job import Usage
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import Evaluation
+    from efaas.backends.protocol import Evaluation, SubmissionLog
     from efaas.backends.runtime.calibrations import InForce, TrackedCalibration
     from efaas.backends.runtime.client import RuntimeClient
-    from efaas.backends.runtime.courier import Courier, SubmissionLog
+    from efaas.backends.runtime.courier import Courier
     from efaas.backends.runtime.planning import Planner
 
 __all__ = ["RoundRunner"]
@@ -37,7 +38,6 @@ class RoundRunner:
         calibrations: TrackedCalibration,
         *,
         pending_jobs: int,
-        clock_now: Callable[[], float],
         is_closed: Callable[[], bool],
         unwanted: set[int],
     ) -> None:
@@ -49,7 +49,6 @@ class RoundRunner:
             courier: Takes jobs there, and results back.
             calibrations: What to compile for.
             pending_jobs: Jobs of a round that are at the provider at a time.
-            clock_now: The present instant.
             is_closed: Whether nothing more is to be sent.
             unwanted: The identities of evaluations that nobody waits for any more.
         """
@@ -58,7 +57,6 @@ class RoundRunner:
         self._courier = courier
         self._calibrations = calibrations
         self._pending_jobs = 1 if client.is_local else pending_jobs
-        self._now = clock_now
         self._is_closed = is_closed
         self._unwanted = unwanted
         self._lock = threading.Lock()
@@ -123,16 +121,22 @@ class RoundRunner:
                 self._send(smaller, round_, sent, log, in_force)
         except Exception as error:
             round_.fail(run.evaluations, error)
-            if isinstance(error, ProviderError | ClosedError):
+            if isinstance(error, ProviderError | ClosedError | JournalError):
                 round_.stopped = error
         else:
             sent.append(run)
 
     def _fetch(self, run: Run, round_: Round, log: SubmissionLog | None) -> None:
         try:
-            round_.take(run, run.reading.values(self._courier.fetch(run, log)))
-        except (Exception, CancelledError) as error:
+            values = run.reading.values(self._courier.fetch(run, log))
+        except Exception as error:
             round_.fail(run.evaluations, error)
+            if log is not None and is_final(error):
+                log.ended(run.tag, [error] * len(run.evaluations))
+        else:
+            round_.take(run, values)
+            if log is not None:
+                log.ended(run.tag, _outcomes(run, values))
 
     def give_up(self, evaluations: Sequence[Evaluation]) -> None:
         """Nobody waits for these any more: jobs that hold nothing else are cancelled there."""
@@ -151,12 +155,14 @@ class RoundRunner:
             payload: What was written down when it was sent.
 
         Returns:
-            An outcome, or error, for each of its evaluations, in order; None if the provider has
-            no such job.
+            An outcome, or error, for each of its evaluations, in order, of the points that are in
+            the job; None if the provider has no such job.
 
         Raises:
             ProviderError: It is not known what became of it.
         """
+        if self._client.is_local:
+            return None  # it ended with the process that simulated it
         reading = JobReading.from_text(payload)
         if job_id is None:
             job = self._client.find(tag)
@@ -171,29 +177,31 @@ class RoundRunner:
             return None
         planned = PlannedJob("estimate", 1, Load())
         run = Run(planned, (), reading, (), lambda: False, tag=tag, job=job)
-        run.sent_at = self._now()
-        self._courier.runs.append(run)
         try:
-            values = reading.values(self._courier.fetch(run))
+            values = reading.values(self._courier.take_over(run))
         except (ProviderJobError, BudgetError) as error:
             return [error] * len(reading.parts)
-        points = sum(map(len, values))
-        return [
-            self._outcome(part, of_part, run, points, reading.calibration_id)
-            if len(of_part) == part.points
-            else ProviderJobError(
-                f"job {run.job_id} holds a part of the evaluation only", job_id=run.job_id
-            )
-            for part, of_part in zip(reading.parts, values, strict=True)
-        ]
+        return _outcomes(run, values)
 
-    def _outcome(
-        self, part: Part, values: dict[int, Any], run: Run, points: int, calibration_id: str
-    ) -> Outcome:
-        seconds = run.qpu_seconds * len(values) / max(1, points)
-        return Outcome(
-            assembled(part, values),
-            Usage(qpu_seconds=seconds),
-            calibration_id,
-            waited_seconds=run.waited_seconds,
+
+def _outcomes(run: Run, values: Sequence[dict[int, Any]]) -> list[Outcome | Exception]:
+    """What a job gave, of the points that are in it.
+
+    Args:
+        run: The job.
+        values: For each of its parts, by point.
+    """
+    points = max(1, sum(map(len, values)))
+    outcomes: list[Outcome | Exception] = []
+    for part, found in zip(run.reading.parts, values, strict=True):
+        inside = [found[point] for point in sorted(found)]
+        seconds = run.qpu_seconds * len(inside) / points
+        outcomes.append(
+            Outcome(
+                assembled(replace(part, points=len(inside)), dict(enumerate(inside))),
+                Usage(qpu_seconds=seconds, fixed_seconds=seconds * run.fixed_share),
+                run.reading.calibration_id,
+                waited_seconds=run.waited_seconds,
+            )
         )
+    return outcomes
