@@ -1,4 +1,4 @@
-"""A VQE that is killed again and again, in a process that forks: ``killed_runs.py DIR KILLS SEED``.
+"""A VQE that is killed again and again: ``python -m tests.journal.killed_runs DIR KILLS SEED``.
 
 Everything is imported once; each life is a forked child that runs the same script on the same
 journal, until SIGKILL or its end. What it prints is JSON: the kills, and for each whole life after
@@ -8,13 +8,11 @@ them whether the result was that of an uninterrupted run, and how often each poi
 from __future__ import annotations
 
 import json
-import os
 import random
-import select
-import signal
 import sys
 import time
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +21,7 @@ from qiskit.circuit.library import efficient_su2
 
 import efaas
 from efaas.testing import DurableBackend
+from tests.lives import lived
 
 ANSATZ = efficient_su2(2, reps=1)
 METHODS = ("COBYLA", "Nelder-Mead", "BFGS")
@@ -43,38 +42,6 @@ def vqe(ledger: Path, journal: Any, method: str, *, on_device: Any = None) -> st
         energy = session.objective(ANSATZ, "ZZ")
         result = efaas.minimize(energy, np.full(8, 0.4), method=method, **passed)
     return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
-
-
-def life(ledger: Path, journal: Any, method: str, out: int) -> None:
-    """A child's whole life; it never returns."""
-    status = 1
-    try:
-        os.write(out, vqe(ledger, journal, method).encode())
-        status = 0
-    finally:
-        os._exit(status)
-
-
-def lived(ledger: Path, journal: Any, method: str, seconds: float) -> str | None:
-    """The result of a life of at most so many seconds, or None if it was killed."""
-    inlet, outlet = os.pipe()
-    child = os.fork()
-    if child == 0:
-        os.close(inlet)
-        life(ledger, journal, method, outlet)
-    os.close(outlet)
-    try:
-        ready, _, _ = select.select([inlet], [], [], seconds)
-        if not ready:
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-        if os.WIFSIGNALED(status):
-            return None
-        if status:
-            raise RuntimeError(f"a life ended with status {status}")
-        return os.read(inlet, 1 << 16).decode()
-    finally:
-        os.close(inlet)
 
 
 def main(directory: Path, kills: int, seed: int) -> dict[str, Any]:
@@ -101,9 +68,7 @@ def main(directory: Path, kills: int, seed: int) -> dict[str, Any]:
         while result is None:
             is_last = killed >= kills
             result = lived(
-                ledger,
-                journal,
-                method,
+                partial(vqe, ledger, journal, method),
                 60.0 if is_last else chance.uniform(0, 1.2 * seconds[method]),
             )
             if result is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).with_name("killed_runs.py")
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(7200)
@@ -18,7 +18,8 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(
 ) -> None:
     kills = 1_000 if is_soak else 50
     ran = subprocess.run(
-        [sys.executable, str(SCRIPT), str(tmp_path), str(kills), "20"],
+        [sys.executable, "-m", "tests.journal.killed_runs", str(tmp_path), str(kills), "20"],
+        cwd=ROOT,
         capture_output=True,
         text=True,
         check=True,

@@ -33,6 +33,8 @@ logger = logging.getLogger("efaas.backends.runtime")
 
 T = TypeVar("T")
 
+_ON_ITS_WAY_SECONDS = (0.5, 1.5)
+
 FINAL = ("DONE", "ERROR", "CANCELLED")
 
 
@@ -204,6 +206,18 @@ class RuntimeClient:
         """The job of that tag, or None."""
         jobs = self._tagged(tag)
         return jobs[-1] if jobs else None
+
+    def find_late(self, tag: str) -> Any:
+        """The job of that tag, or None; waits some seconds for one that is still on its way.
+
+        Whoever sent it may have been killed just before.
+        """
+        for seconds in _ON_ITS_WAY_SECONDS:
+            found = self.find(tag)
+            if found is not None or self.is_stopping:
+                return found
+            self._pause(seconds, self._stopping)
+        return self.find(tag)
 
     def job(self, job_id: str) -> Any:
         """The job of that id, submitted by whatever process.

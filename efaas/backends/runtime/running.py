@@ -165,7 +165,7 @@ class RoundRunner:
             return None  # it ended with the process that simulated it
         reading = JobReading.from_text(payload)
         if job_id is None:
-            job = self._client.find(tag)
+            job = self._client.find_late(tag)
         else:
             try:
                 job = self._client.job(job_id)

@@ -1,0 +1,83 @@
+"""Lives of a VQE on a service: ``python -m tests.runtime.killed_lives``, in its environment.
+
+Everything is imported once. A line of standard input is a life: JSON of its kind, its journal, and
+after how many seconds it is killed. It is a forked child that runs the same script whatever its
+journal holds. The answer is a line of JSON: the bits of its result, or null if it was killed.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+import time
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+import efaas
+from efaas.backends import Limits, RuntimeBackend
+from tests.lives import lived
+from tests.runtime.conftest import FAST, ansatz
+
+KINDS: dict[str, dict[str, Any]] = {
+    "session": {"mode": "session", "method": "COBYLA", "durability": "normal"},
+    "guesses": {"mode": "session", "method": "Nelder-Mead", "durability": "full"},
+    "split": {"mode": "batch", "method": "BFGS", "durability": "normal", "points": 3},
+    "job": {"mode": "job", "method": "COBYLA", "durability": "off"},
+}
+"""``points`` are what a job takes at most: a gradient then is in two of them."""
+_OPTIONS = {"COBYLA": {"maxiter": 7}, "Nelder-Mead": {"maxfev": 9}, "BFGS": {"maxiter": 1}}
+
+
+class Hurried:
+    """The machine's clock, by which nobody waits as long as he meant to."""
+
+    def now(self) -> float:
+        return time.monotonic()
+
+    def pause(self, seconds: float, wake: threading.Event | None = None) -> None:
+        (wake or threading.Event()).wait(seconds / 4)
+
+
+def vqe(kind: str, journal: str | None) -> str:
+    """Run to the end; the bits of the result."""
+    of_kind = KINDS[kind]
+    method = of_kind["method"]
+    jac = {"jac": "parameter-shift"} if method == "BFGS" else {}
+    kept = None if journal is None else efaas.Journal(journal, of_kind["durability"])
+    backend = RuntimeBackend(
+        "ibm_manila",
+        options=FAST,
+        mode=of_kind["mode"],
+        limits=Limits(points=of_kind.get("points")),
+        seeded=True,
+        clock=Hurried(),
+    )
+    with efaas.EFSession(backend, seed=11, journal=kept) as session:
+        energy = session.objective(ansatz(), {"ZZ": 1.0, "XI": 0.5}, shots=32)
+        result = efaas.minimize(
+            energy,
+            np.array([0.4, -0.3]),
+            method=method,
+            options=_OPTIONS[method],
+            speculation="exact" if kind == "guesses" else "off",
+            **jac,
+        )
+    backend.close()
+    return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
+
+
+def main() -> None:
+    """Live as often as is asked for."""
+    vqe("split", None)  # what is loaded at the first use is loaded before the first life
+    print("ready", flush=True)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        life = partial(vqe, asked["kind"], asked["journal"])
+        print(json.dumps(lived(life, asked["seconds"])), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""SIGKILL at random instants, over the real client, while the service lives on.
+
+The result is that of an uninterrupted run, to the bit; each evaluation is billed once; no provider
+session is left open.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+import pytest
+
+from efaas.journal.reading import Reader
+from efaas.testing.runtime_service import RuntimeService
+from tests.runtime.killed_lives import KINDS
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass
+class Host:
+    """The process that forks."""
+
+    asks: IO[str]
+    answers: IO[str]
+
+    def live(self, kind: str, journal: Path | None, seconds: float) -> str | None:
+        """The bits of a life's result; None if it was killed."""
+        file = None if journal is None else str(journal)
+        asked = {"kind": kind, "journal": file, "seconds": seconds}
+        self.asks.write(json.dumps(asked) + "\n")
+        self.asks.flush()
+        line = self.answers.readline()
+        assert line, "the host has died"
+        found: str | None = json.loads(line)
+        return found
+
+
+@contextmanager
+def hosted() -> Iterator[Host]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tests.runtime.killed_lives"],
+        cwd=ROOT,
+        # Threads of the transpiler's would not be there in a process that has forked.
+        env=os.environ | {"QISKIT_IN_PARALLEL": "TRUE", "RAYON_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        assert process.stdout.readline() == "ready\n"
+        yield Host(process.stdin, process.stdout)
+    finally:
+        process.stdin.close()
+        process.wait(60)
+        process.stdout.close()
+
+
+@pytest.mark.timeout(7200)
+def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_billed_once(
+    tmp_path: Path, is_soak: bool
+) -> None:
+    kills = 1_000 if is_soak else 50
+    chance = random.Random(6)
+    progress: set[tuple[str, int]] = set()
+    killed = lives = 0
+    with (
+        RuntimeService(devices=["fake_manila"], seed=1, plan="premium") as service,
+        hosted() as host,
+    ):
+        expected: dict[str, str | None] = {}
+        seconds: dict[str, float] = {}
+        for kind in KINDS:
+            expected[kind] = host.live(kind, None, 120.0)
+            begun = time.perf_counter()
+            assert host.live(kind, tmp_path / f"{kind}.efaas", 120.0) == expected[kind]
+            seconds[kind] = time.perf_counter() - begun
+        while killed < kills:
+            kind = list(KINDS)[lives % len(KINDS)]
+            journal, jobs_before = tmp_path / f"{lives}.efaas", len(service.jobs)
+            sessions_before = len(service.sessions)
+            lives += 1
+            result = None
+            while result is None:
+                is_last = killed >= kills
+                most = 120.0 if is_last else chance.uniform(0.0, 1.1 * seconds[kind])
+                result = host.live(kind, journal, most)
+                if result is None:
+                    killed += 1
+                    progress.add((kind, len(service.jobs) - jobs_before))
+            assert result == expected[kind]
+            jobs = service.jobs[jobs_before:]
+            assert {job.status for job in jobs} == {"Completed"}
+            runs = Counter(digest for job in jobs for digest in job.evaluations)
+            assert set(runs.values()) == {1}, "each evaluation was run, and billed, once"
+            sessions = service.sessions[sessions_before:]
+            assert {session.state for session in sessions} <= {"closed"}
+            used = sum(job.qpu_seconds for job in jobs)
+            if KINDS[kind]["mode"] != "session":
+                ids = {job.id for job in jobs}
+                assert sum(c.seconds for c in service.charges if c.id in ids) == used
+            with Reader(journal) as reader:
+                assert reader.faults() == []
+                assert reader.spent()[0] == pytest.approx(used)
+    assert killed >= kills
+    assert lives >= len(KINDS)
+    assert len(progress) >= 3 * len(KINDS), "the kills fell all over the runs' lives"
