@@ -43,10 +43,11 @@ class FrozenClock(ServiceClock):
         super().__init__(service)
         self.goes_on = threading.Event()
         self.goes_on.set()
+        self.has_stopped = False
 
     def pause(self, seconds: float, wake: threading.Event | None = None) -> None:
-        self.goes_on.wait()
         super().pause(seconds, wake)
+        self.has_stopped = not self.goes_on.is_set()
         self.goes_on.wait()
 
 
@@ -63,6 +64,8 @@ class Doomed:
     def killed(self) -> Path:
         """Stop it where it is; the journal as it stands on the disk."""
         self.clock.goes_on.clear()
+        if self.backend._courier.runs:
+            until(lambda: self.clock.has_stopped)
         copy = self._directory / "run.efaas"
         with (
             closing(sqlite3.connect(self._directory / "doomed.efaas")) as source,
