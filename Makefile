@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak check docs bench figures clean
+.PHONY: demo test soak check docs package bench figures clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -31,6 +31,10 @@ check: $(VENV)/.installed-dev
 # without a page are errors.
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/build.py build/docs
+
+# Wheel and sdist in fresh environments, on every Python that is found; some minutes each.
+package: $(VENV)/.installed-dev
+	$(BIN)/python tests/packaging/clean_install.py
 
 bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/dispatch_overhead.py

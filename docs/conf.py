@@ -45,10 +45,14 @@ html_theme_options = {
         "color-brand-primary": "#1f4e8c",
         "color-brand-content": "#1f4e8c",
         "color-brand-visited": "#4a4f8c",
+        "color-api-name": "#1f4e8c",
+        "color-api-pre-name": "#5a6472",
     },
     "dark_css_variables": {
         "color-brand-primary": "#8ab4f0",
         "color-brand-content": "#8ab4f0",
         "color-brand-visited": "#b0a8ee",
+        "color-api-name": "#8ab4f0",
+        "color-api-pre-name": "#9aa4b2",
     },
 }
