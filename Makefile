@@ -43,6 +43,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/executors.py
 	$(BIN)/python benchmarks/scheduler_scale.py
 	$(BIN)/python benchmarks/contention.py
+	$(BIN)/python benchmarks/package_cost.py
 	$(BIN)/python benchmarks/evaluation_cost.py
 	$(BIN)/python benchmarks/layouts.py
 	$(BIN)/python benchmarks/oracle_cost.py
