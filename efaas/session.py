@@ -45,6 +45,8 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.protocol import Backend, Outcome, ProviderSessionLog
     from efaas.clock import Clock
+    from efaas.cloud.scenario import Scenario
+    from efaas.cloud.what_if import WhatIf
     from efaas.journal import Journal
     from efaas.model.events import LoopEvent
     from efaas.model.profile import CacheInfo
@@ -547,6 +549,41 @@ class EFSession:
         It is made of what is remembered when it is asked for: keep it to look at it twice.
         """
         return self._sight.recording().trace
+
+    def what_if(
+        self,
+        policies: Sequence[str] | None = None,
+        *,
+        scenario: Scenario | None = None,
+        seeds: int = 3,
+        evaluation_seconds: float | None = None,
+    ) -> WhatIf:
+        """What its loops would have waited for, and cost, in a cloud; print it for a table.
+
+        The loops are played again in the simulated cloud, with the times that were measured. A
+        saved trace is played by ``python -m efaas.cloud replay``, or ``efaas.cloud.what_if``.
+
+        Args:
+            policies: Names of policies, as ``python -m efaas.cloud --help`` lists them; a batch
+                queue, a provider's batch and session modes, a pilot job and this library by
+                default.
+            scenario: The cloud; by default that of the experiment of EFaaS.
+            seeds: How many loads to play them under; at least 1.
+            evaluation_seconds: QPU seconds of an evaluation, in place of what was measured: a
+                simulator's evaluations are far shorter than a device's.
+
+        Raises:
+            InputError: No loop has evaluated anything yet, or an argument is out of its range.
+        """
+        from efaas.cloud.what_if import what_if
+
+        return what_if(
+            self.trace,
+            policies,
+            scenario=scenario,
+            seeds=seeds,
+            evaluation_seconds=evaluation_seconds,
+        )
 
     def watch(self, every_seconds: float = 1.0) -> View:
         """What goes on now: loops, devices, queues and tenants' shares.

@@ -14,9 +14,10 @@ __all__ = ["main"]
 _EXAMPLES = """\
 examples:
   python -m efaas.cloud paper --quick                    the experiment of EFaaS, in short
-  python -m efaas.cloud paper --out results --figures    the whole of it, with files
+  python -m efaas.cloud paper --out results              the whole of it, with files
+  python -m efaas.cloud contention --quick               loops that compete, in short
   python -m efaas.cloud run cloud.toml --seeds 5         a cloud of your own
-  python -m efaas.cloud replay loops.jsonl               recorded loops, under every policy
+  python -m efaas.cloud replay run.jsonl                 a recorded session, under every policy
 
 policies:
   sbq, pf, sr, pq, efaas-paper     as in the experiment of EFaaS (arXiv 2605.27540)

@@ -12,7 +12,8 @@ from qiskit_aer.noise import NoiseModel, depolarizing_error
 from efaas.backends.aer import AerBackend
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Estimates, Evaluation, Outcome
-from efaas.cloud.energies import NoisyEnergy
+from efaas.cloud.energies import Ansatz, NoisyEnergy
+from efaas.errors import InputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -60,6 +61,8 @@ class AerEnergy(NoisyEnergy):
     def circuit(self) -> QuantumCircuit:
         """The ansatz, its parameters in the order of ``Ansatz``."""
         ansatz = self.ansatz
+        if not isinstance(ansatz, Ansatz):
+            raise InputError(f"Aer runs layered ansätze here; got {ansatz!r}: use quick energies")
         width, shape = ansatz.num_qubits, (ansatz.entanglement, ansatz.reps)
         if ansatz.kind == "two_local":
             return n_local(width, _ONE_QUBIT, "cz", shape[0], reps=shape[1])

@@ -4,26 +4,38 @@ from __future__ import annotations
 
 import math
 import random
-from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import TYPE_CHECKING
 
+from efaas.cloud.contended import bill_of, dollars_of
 from efaas.cloud.kernel import random_stream
 from efaas.cloud.live_loop import LiveLoop
 from efaas.cloud.measures import interval, measured
 from efaas.cloud.policies import POLICIES
+from efaas.cloud.prices import JOBS, SESSION, published_prices
 from efaas.cloud.problems import METHODS, drawn_problem, on_aer
+from efaas.cloud.recorded import read_loops
+from efaas.cloud.rows import grouped, interval_of, text_of
 from efaas.cloud.tables import Table
-from efaas.cloud.trace import LoopTrace, TraceStep, read_traces
+from efaas.cloud.trace import LoopTrace, TraceStep
 from efaas.cloud.traced_loop import TracedLoop
 from efaas.cloud.twin import Twin
 
 if TYPE_CHECKING:
+    from efaas.cloud.outcome import LoopOutcome
+    from efaas.cloud.scenario import Scenario
     from efaas.cloud.scenario_file import RunFile
     from efaas.cloud.study import Row
 
-__all__ = ["ComparisonTask", "comparison_table", "comparison_tasks", "run_comparison"]
+__all__ = [
+    "ComparisonTask",
+    "compared",
+    "comparison_table",
+    "comparison_tasks",
+    "run_comparison",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,51 +56,72 @@ def comparison_tasks(run: RunFile) -> list[ComparisonTask]:
 
 def run_comparison(task: ComparisonTask) -> list[Row]:
     """A row for each policy."""
-    scenario = task.run.scenario
-    traces = _traces(task)
+    return compared(_traces(task), task.run.scenario, task.run.policies, task.seed)
+
+
+def compared(
+    traces: Sequence[LoopTrace], scenario: Scenario, policies: Sequence[str], seed: int
+) -> list[Row]:
+    """What loops would have waited for, used and paid under each policy, a row each.
+
+    Args:
+        traces: The loops.
+        scenario: The cloud.
+        policies: Names of policies.
+        seed: Of the load.
+    """
     rows: list[Row] = []
-    for name in task.run.policies:
+    for name in policies:
+        policy = POLICIES[name]
         loops = [TracedLoop(trace) for trace in traces]
-        outcome = Twin(scenario, POLICIES[name], loops, seed=task.seed).run()
+        outcome = Twin(scenario, policy, loops, seed=seed).run()
         ends = [loop.ended_at - loop.arrived_at for loop in outcome.loops]
         done = [end for end in ends if end < math.inf]
+        bill = bill_of(outcome.busy, traces).per(len(traces))
         rows.append(
-            {"policy": name, "seed": task.seed, "loops": len(ends), "ended": len(done)}
+            {"policy": name, "seed": seed, "loops": len(ends), "ended": len(done)}
             | asdict(measured(outcome, scenario))
             | {"loop_seconds": sum(done) / len(done) if done else None}
-            | {"loop_qpu_seconds": _used(outcome.busy) / len(ends)}
+            | {"waited_seconds": fmean(map(_waited_seconds, outcome.loops))}
+            | {"loop_qpu_seconds": bill.executed_seconds, "held_seconds": bill.held_seconds}
+            | {"dollars": dollars_of(bill, policy.traits.billing)}
         )
     return rows
 
 
 def comparison_table(rows: Sequence[Row]) -> Table:
-    """What a loop waited for, and used, under each policy."""
-    by_policy: defaultdict[str, list[Row]] = defaultdict(list)
-    for row in rows:
-        by_policy[row["policy"]].append(row)
+    """What a loop waited for, used and paid under each policy."""
     columns = {
         "ttns": ("TTNS s", 1.0),
         "cycle": ("cycle s", 1.0),
+        "waited_seconds": ("waited in all s", 1.0),
         "loop_seconds": ("whole loop s", 1.0),
         "loop_qpu_seconds": ("QPU s a loop", 1.0),
         "duty": ("QDC %", 100.0),
         "hit_rate": ("guessed %", 100.0),
         "background_wait": ("background wait s", 1.0),
     }
+    told = [next(it for it in published_prices() if it.mode == mode) for mode in (JOBS, SESSION)]
     body = []
-    for name, found in by_policy.items():
-        cells = [
-            interval([None if row[key] is None else factor * row[key] for row in found])
-            for key, (_, factor) in columns.items()
-        ]
-        body.append((name, *("" if cell is None else str(cell) for cell in cells)))
-    head = ("policy", *(title for title, _ in columns.values()))
-    return Table("The same loops under each policy", head, tuple(body))
+    for name, found in grouped(rows, "policy").items():
+        cells = [interval_of(found, key, factor) for key, (_, factor) in columns.items()]
+        cells += [interval([row["dollars"].get(price.key) for row in found]) for price in told]
+        body.append((name, *map(text_of, cells)))
+    head = (
+        "policy",
+        *(title for title, _ in columns.values()),
+        *(f"$ a loop, {price.mode}" for price in told),
+    )
+    prices = "; ".join(f"{it.key}: {it.dollars_per_second:g} a second, {it.as_of}" for it in told)
+    notes = (
+        "Waited in all: from parameters ready to the first shot, over all steps of a loop.",
+        f"Prices: {prices}. Others, and sources, are in efaas/cloud/prices.toml.",
+    )
+    return Table("The same loops under each policy", head, tuple(body), notes)
 
 
-def _used(busy: Sequence[tuple[float, float, str]]) -> float:
-    """QPU seconds of loops, guesses that missed included."""
-    return sum(end - began for began, end, kind in busy if kind in ("loop", "waste"))
+def _waited_seconds(loop: LoopOutcome) -> float:
+    return sum(max(step.first_shot_at - step.ready_at, 0.0) for step in loop.steps)
 
 
 def _traces(task: ComparisonTask) -> Sequence[LoopTrace]:
@@ -96,7 +129,7 @@ def _traces(task: ComparisonTask) -> Sequence[LoopTrace]:
     run, workload = task.run, task.run.workload
     count = run.scenario.loops.count
     if workload.trace:
-        recorded = read_traces(run.folder / workload.trace)
+        recorded = read_loops(run.folder / workload.trace)
         return [recorded[number % len(recorded)] for number in range(max(count, len(recorded)))]
     seeds = [task.seed * count + number for number in range(count)]
     if not workload.band:

@@ -10,14 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-__all__ = ["Ansatz", "Energy", "NoisyEnergy", "ising_energy", "lih_energy"]
+__all__ = ["Ansatz", "Circuit", "Energy", "NoisyEnergy", "ising_energy", "lih_energy"]
 
 ANSATZE = ("efficient_su2", "real_amplitudes", "two_local")
 
@@ -43,6 +43,34 @@ _PAULIS: dict[str, NDArray[Any]] = {
     "Y": np.array([[0, -1j], [1j, 0]]),
     "Z": np.diag([1, -1]),
 }
+
+
+class Circuit(Protocol):
+    """A circuit with angles."""
+
+    @property
+    def num_qubits(self) -> int:
+        """Its width."""
+        ...
+
+    @property
+    def num_parameters(self) -> int:
+        """Angles."""
+        ...
+
+    @property
+    def one_qubit_gates(self) -> int:
+        """Rotations."""
+        ...
+
+    @property
+    def two_qubit_gates(self) -> int:
+        """Entangling gates."""
+        ...
+
+    def state(self, theta: NDArray[np.float64]) -> NDArray[np.complex128]:
+        """The state after it, shape ``(2 ** num_qubits,)``, qubit 0 the least significant."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -169,12 +197,29 @@ class Energy:
             value += float(np.vdot(state, self.rest @ state).real)
         return value
 
+    @property
+    def circuits(self) -> int:
+        """Measurement settings that give all of its terms, qubit by qubit, found greedily."""
+        settings: list[dict[int, str]] = []
+        for label in sorted(self.terms, key=lambda term: (term.count("I"), term)):
+            needed = {place: letter for place, letter in enumerate(label) if letter != "I"}
+            for setting in settings:
+                if all(setting.get(place, letter) == letter for place, letter in needed.items()):
+                    setting.update(needed)
+                    break
+            else:
+                if needed:
+                    settings.append(needed)
+        return len(settings)
+
     @cached_property
     def ground(self) -> float:
         """Its least eigenvalue."""
         from scipy.sparse.linalg import LinearOperator, eigsh
 
         size = 2**self.num_qubits
+        if not self.field and self.rest is None:
+            return float(self.diagonal.min())
         if size <= 64:
             columns = [self._applied(column) for column in np.eye(size, dtype=np.complex128)]
             return float(np.linalg.eigvalsh(np.array(columns).T)[0])
@@ -235,7 +280,7 @@ class NoisyEnergy:
         shots: Of every term.
     """
 
-    ansatz: Ansatz
+    ansatz: Circuit
     observable: Energy
     one_qubit_error: float = 0.001
     two_qubit_error: float = 0.01

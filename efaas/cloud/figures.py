@@ -1,4 +1,4 @@
-"""Figures of a study, as PNG and SVG; matplotlib is imported here only."""
+"""Figures of studies, as PNG and SVG; matplotlib is imported here only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,17 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from efaas.cloud.rows import grouped
 from efaas.errors import InputError
 
 if TYPE_CHECKING:
     from efaas.cloud.study import Row
 
-__all__ = ["paper_figures"]
+__all__ = ["contention_figures", "paper_figures"]
 
 _INK = {"efaas": "tab:blue", "oracle": "tab:gray"}
 _OTHERS = "tab:orange"
+_LINES = ("sbq", "sr", "pq", "session", "efaas-paper", "efaas", "oracle")
 
 
 def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
@@ -27,12 +29,11 @@ def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
     """
     plt = _pyplot()
     written: list[Path] = []
-    loops = [row for row in rows if row["part"] == "loops"]
-    methods = list(dict.fromkeys(row["method"] for row in loops))
-    if methods:
-        figure, axes = plt.subplots(1, len(methods), figsize=(3.2 * len(methods), 3.6), sharey=True)
-        for axis, method in zip([axes] if len(methods) == 1 else axes, methods, strict=True):
-            means = _means([row for row in loops if row["method"] == method], "policy", "cycle")
+    loops = grouped([row for row in rows if row["part"] == "loops"], "method")
+    if loops:
+        figure, axes = _panels(plt, len(loops))
+        for axis, (method, found) in zip(axes, loops.items(), strict=True):
+            means = _means(found, "policy", "cycle")
             names = list(means)[::-1]
             inks = [_INK.get(name, _OTHERS) for name in names]
             axis.barh(names, [means[name] for name in names], color=inks)
@@ -44,16 +45,55 @@ def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
     loads = [row for row in rows if row["part"] == "background"]
     if loads:
         figure, axis = plt.subplots(figsize=(5, 3.6))
-        for policy in dict.fromkeys(row["policy"] for row in loads):
-            chosen = [row for row in loads if row["policy"] == policy]
-            means = _means(chosen, "load", "background_wait")
-            axis.plot(list(means), list(means.values()), marker="o", label=policy)
-        axis.set_yscale("log")
+        _by_load(axis, loads, "background_wait", list(dict.fromkeys(it["policy"] for it in loads)))
         axis.set_xlabel("background jobs, 1/s")
         axis.set_ylabel("their mean wait, s")
-        axis.legend()
         written += _saved(plt, figure, out / "background")
     return written
+
+
+def contention_figures(rows: Sequence[Row], out: Path) -> list[Path]:
+    """Convergence and waits of batch jobs by load, a panel for each crowd.
+
+    Raises:
+        InputError: matplotlib is not installed.
+    """
+    plt = _pyplot()
+    written: list[Path] = []
+    crowds = grouped([row for row in rows if row["part"] == "grid"], "loops", "devices")
+    if not crowds:
+        return written
+    for name, key, label in (
+        ("contention", "converged", "time to convergence, s"),
+        ("batch_waits", "background_wait", "mean wait of batch jobs, s"),
+    ):
+        figure, axes = _panels(plt, len(crowds))
+        for axis, ((loops, devices), found) in zip(axes, crowds.items(), strict=True):
+            _by_load(axis, found, key, _LINES)
+            axis.set_title(f"{loops} loops, {devices} QPUs")
+            axis.set_xlabel("batch load")
+        axes[0].set_ylabel(label)
+        written += _saved(plt, figure, out / name)
+    return written
+
+
+def _panels(plt: Any, count: int) -> tuple[Any, Sequence[Any]]:
+    figure, axes = plt.subplots(1, count, figsize=(3.2 * count, 3.6), sharey=True)
+    return figure, [axes] if count == 1 else axes
+
+
+def _by_load(axis: Any, rows: Sequence[Row], key: str, policies: Sequence[str]) -> None:
+    """A line for each policy, on a logarithmic axis."""
+    for policy in policies:
+        means = _means([row for row in rows if row["policy"] == policy], "load", key)
+        points = {load: mean for load, mean in sorted(means.items()) if mean > 0}
+        if points:
+            width = 2.4 if policy == "efaas" else 1.2
+            axis.plot(
+                list(points), list(points.values()), marker="o", label=policy, linewidth=width
+            )
+    axis.set_yscale("log")
+    axis.legend(fontsize="small")
 
 
 def _means(rows: Sequence[Row], key: str, value: str) -> dict[Any, float]:
@@ -78,9 +118,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise InputError(
-            "figures need matplotlib: install efaas[plot], or leave --figures out"
-        ) from error
+        raise InputError("figures need matplotlib: install efaas[plot]") from error
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "efaas"
     import matplotlib.pyplot as plt

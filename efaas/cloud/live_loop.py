@@ -14,7 +14,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -23,11 +22,9 @@ from efaas.cloud.trace import LoopTrace, TraceStep
 from efaas.model.job import Usage
 from efaas.optimize.drive import drive
 from efaas.optimize.limits import Limits, Stopped
-from efaas.optimize.replay import ReplayOracle
 from efaas.optimize.sources import Measured, Round
 from efaas.optimize.speculation import Speculation
 from efaas.optimize.start import MinimizeStart, takes_workers
-from efaas.optimize.work_clock import WorkClock
 from efaas.policies.speculation import RoundTimes
 
 if TYPE_CHECKING:
@@ -46,7 +43,15 @@ _ENDED = "the simulation has ended"
 class LiveLoop:
     """A loop whose steps are computed as it goes, by a real optimizer on a real objective."""
 
-    def __init__(self, problem: Problem, method: Method, *, method_name: str, seed: int) -> None:
+    def __init__(
+        self,
+        problem: Problem,
+        method: Method,
+        *,
+        method_name: str,
+        seed: int,
+        restarts: bool = True,
+    ) -> None:
         """Nothing runs yet.
 
         Args:
@@ -54,12 +59,14 @@ class LiveLoop:
             method: By what.
             method_name: Its name.
             seed: Of the shots, and of an optimizer that draws.
+            restarts: Whether an optimizer that ends before its steps are up begins anew from there.
         """
         self.name = f"{problem.name} by {method_name}"
         self.problem = problem
         self._method = method
         self._method_name = method_name
         self._seed = seed
+        self._restarts = restarts
         self._baton = _Baton()
         self._gap: float | None = None
         self._best = np.inf
@@ -89,6 +96,8 @@ class LiveLoop:
             energy.ansatz.num_qubits,
             energy.observable.mixed - energy.observable.ground,
             tuple(self._steps),
+            energy.observable.circuits,
+            energy.shots,
         )
 
     def note(self, evaluations: int, guess: str) -> float | None:
@@ -119,7 +128,7 @@ class LiveLoop:
             if result.get("x") is not None:
                 x = np.asarray(result["x"], dtype=np.float64)
             runs += 1
-            if self._source.steps_left == before:
+            if self._source.steps_left == before or not self._restarts:
                 break
         self._port.close()
 
@@ -134,6 +143,7 @@ class LiveLoop:
             depth=width - 1,
             extra_shots=price.extra_evaluations,
             predictor_share=price.predictor_share,
+            effort="steps",
         )
         passed = {
             "method": method.method,
@@ -144,7 +154,6 @@ class LiveLoop:
                 x, (), passed, self._called_back, takes_workers(method.method), may_call_ahead=True
             )
         )
-        timer = WorkClock()
         with np.errstate(all="ignore"):
             return drive(
                 start.run,
@@ -152,8 +161,6 @@ class LiveLoop:
                 speculation,
                 start=start if guesses else None,
                 limits=Limits(),
-                copied_by=partial(ReplayOracle, timer=timer),
-                timer=timer,
             )
 
     def _called_back(self, xk: Any) -> None:
@@ -194,7 +201,9 @@ class _TwinSource:
             guess = "miss" if self._is_guessing else "none"
             self._count_step()
             batch = _Batch(self, [(ask.x, self._occurrence(ask)) for ask in asked], guess)
-            batch.job = self._port.submit(self._seconds(len(asked)), batch.resolve)
+            batch.job = self._port.submit(
+                self._seconds(len(asked)), batch.resolve, points=len(asked)
+            )
             futures = batch.futures
             self._open += len(futures)
             self._asked.update(ask.x.tobytes() for ask in asked)

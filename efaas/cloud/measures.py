@@ -86,13 +86,17 @@ class Convergence:
     window: int = 10
 
 
-def converged_at(loop: LoopOutcome, best_gap: float, rule: Convergence) -> float | None:
+def converged_at(
+    loop: LoopOutcome, best_gap: float, rule: Convergence, *, counts_end: bool = False
+) -> float | None:
     """When it had converged, since its arrival; None if it never did.
 
     Args:
         loop: The loop.
         best_gap: The least gap that is reachable.
         rule: What counts.
+        counts_end: Whether a loop that ended there, by its optimizer's own rule, had converged,
+            too, though its last steps are fewer than the window.
     """
     since: float | None = None
     count = 0
@@ -104,6 +108,8 @@ def converged_at(loop: LoopOutcome, best_gap: float, rule: Convergence) -> float
                 return since - loop.arrived_at
         else:
             since, count = None, 0
+    if counts_end and since is not None and loop.ended_at < math.inf:
+        return since - loop.arrived_at
     return None
 
 

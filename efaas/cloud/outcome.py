@@ -49,11 +49,17 @@ class Busy(NamedTuple):
         ended_at: Until when.
         kind: "loop", "background", "waste" for guesses that missed, or "lost" for work that was
             thrown out or failed.
+        place: The device.
+        loop: The number of the loop, from 1; 0 for jobs of others.
+        points: Evaluations in the job.
     """
 
     began_at: float
     ended_at: float
     kind: str
+    place: str = ""
+    loop: int = 0
+    points: int = 1
 
 
 @dataclass(slots=True)

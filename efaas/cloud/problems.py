@@ -131,7 +131,17 @@ METHODS: Mapping[str, Method] = MappingProxyType(
             "Powell", lambda x, steps, runs, seed: {"maxfev": steps, "xtol": 1e-2, "ftol": 1e-4}
         ),
         "cobyla": Method(
-            "COBYLA", lambda x, steps, runs, seed: {"maxiter": steps, "rhobeg": _STEP, "tol": 1e-2}
+            "COBYLA",
+            lambda x, steps, runs, seed: {
+                "maxiter": max(steps, x.size + 2),  # the least that it takes
+                "rhobeg": _STEP,
+                "tol": 1e-2,
+            },
+        ),
+        "l-bfgs-b": Method(
+            "L-BFGS-B",
+            lambda x, steps, runs, seed: {"maxiter": steps, "eps": _STEP / 2, "ftol": 1e-3},
+            can_guess=False,
         ),
         "spsa": Method(
             spsa,

@@ -156,7 +156,7 @@ class SpeculationPrice:
         extra_evaluations: Most evaluations wasted over those used.
     """
 
-    predictor_share: float = 0.02  # [D] a fiftieth: no study is slowed by it
+    predictor_share: float = 0.05  # [D] half of what sessions take: studies run many loops
     extra_evaluations: float = 1.0  # [D] the library's default
 
 

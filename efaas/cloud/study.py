@@ -24,8 +24,10 @@ _DIGITS = 9
 """Significant digits that are written: sums in another order differ in later ones."""
 
 
-def run_all(work: Callable[[T], list[Row]], tasks: Sequence[T], *, processes: int = 0) -> list[Row]:
-    """The rows of all tasks, in the tasks' order, whichever was done first.
+def run_all(
+    work: Callable[[T], list[Row]], tasks: Sequence[T], *, processes: int = 0
+) -> tuple[list[Row], bool]:
+    """The rows of all tasks, in the tasks' order, whichever was done first; whether all are done.
 
     Ctrl-C ends it early, when the tasks that run have ended: then these are the rows of those that
     were finished before.
@@ -45,7 +47,8 @@ def run_all(work: Callable[[T], list[Row]], tasks: Sequence[T], *, processes: in
         pass
     finally:
         progress.close()
-    return [row for index in sorted(done) for row in done[index]]
+    rows = [row for index in sorted(done) for row in done[index]]
+    return rows, len(done) == len(tasks)
 
 
 def _each(

@@ -25,6 +25,8 @@ _HEAD_DEFAULTS: dict[str, Any] = {
     "seed": 0,
     "num_qubits": 0,
     "span": 0.0,
+    "circuits": 0,
+    "shots": 0,
 }
 _HEAD = tuple(_HEAD_DEFAULTS)
 
@@ -67,6 +69,8 @@ class LoopTrace:
         num_qubits: Of the circuit.
         span: Energy of the maximally mixed state over that of the ground state; 0 where unknown.
         steps: The jobs.
+        circuits: Circuits of an evaluation, one for each measurement setting; 0 where unknown.
+        shots: Of each circuit; 0 where unknown.
     """
 
     name: str
@@ -75,6 +79,8 @@ class LoopTrace:
     num_qubits: int
     span: float
     steps: tuple[TraceStep, ...]
+    circuits: int = 0
+    shots: int = 0
 
     @property
     def hit_rate(self) -> float:

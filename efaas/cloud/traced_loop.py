@@ -50,7 +50,8 @@ class TracedLoop:
             return
         if guess is not None:
             port.withdraw(guess)
-        port.submit(self._seconds(number), partial(self._resolved, number))
+        then = partial(self._resolved, number)
+        port.submit(self._seconds(number), then, points=self._steps[number].evaluations)
         self._guess_next(number)
 
     def _guess_next(self, number: int) -> None:
@@ -61,7 +62,10 @@ class TracedLoop:
             and self._steps[following].guess != "none"
         ):
             self._guess = self._port.submit(
-                self._seconds(following), partial(self._resolved, following), is_guess=True
+                self._seconds(following),
+                partial(self._resolved, following),
+                points=self._steps[following].evaluations,
+                is_guess=True,
             )
 
     def _resolved(self, number: int, it: TwinJob) -> None:

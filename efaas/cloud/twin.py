@@ -59,6 +59,7 @@ class TwinJob:
         places: Where it may run.
         port: Its loop's; None for background jobs.
         is_guess: Whether it hangs on a guess.
+        points: Evaluations in it.
         ready_at: When it was asked for, or arrived; infinite for a guess nobody has asked for.
         then: Called when its result is there.
         job: What the scheduler knows of it; None while it is not in the queue.
@@ -69,6 +70,7 @@ class TwinJob:
     places: tuple[str, ...]
     port: LoopPort | None = None
     is_guess: bool = False
+    points: int = 1
     ready_at: float = math.inf
     then: Callable[[], None] = lambda: None
     job: Job | None = None
@@ -325,7 +327,8 @@ class Twin:
             return
         if not kind:
             kind = "background" if it.port is None else "waste" if it.is_withdrawn else "loop"
-        self.outcome.busy.append(Busy(since, until, kind))
+        loop = 0 if it.port is None else it.port.number
+        self.outcome.busy.append(Busy(since, until, kind, it.place, loop, it.points))
         if it.port is not None and (kind == "loop" or kind == "waste"):
             it.port.busy_index[id(it)] = len(self.outcome.busy) - 1
 
@@ -440,10 +443,16 @@ class LoopPort:
         return devices.evaluation_seconds + devices.jitter_seconds * draw.uniform(-1.0, 1.0)
 
     def submit(
-        self, seconds: float, then: Callable[[TwinJob], None], *, is_guess: bool = False
+        self,
+        seconds: float,
+        then: Callable[[TwinJob], None],
+        *,
+        points: int = 1,
+        is_guess: bool = False,
     ) -> TwinJob:
         """A job, asked for or guessed; ``then`` is called with it when its result is there."""
-        it = TwinJob(seconds, self.twin.places_of(self), self, is_guess, was_guess=is_guess)
+        places = self.twin.places_of(self)
+        it = TwinJob(seconds, places, self, is_guess, points, was_guess=is_guess)
         it.ready_at = math.inf if is_guess else self.now
         it.then = partial(then, it)
         wait = self.twin.policy.access_seconds(

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from efaas.optimize.oracle import oracle_for
+from efaas.optimize.replay import ReplayOracle
 
 if TYPE_CHECKING:
-    from efaas.optimize.asks import Answerer, Ask, Start, Step
+    from efaas.optimize.asks import Answerer, Ask, Oracle, Start, Step
     from efaas.optimize.work_clock import WorkClock
 
 __all__ = ["CountedOracle"]
@@ -30,14 +31,16 @@ class CountedOracle:
     A replay and a mirror tell the same path, so which one is at work may depend on the machine.
     """
 
-    def __init__(self, start: Start, timer: WorkClock) -> None:
+    def __init__(self, start: Start, timer: WorkClock, *, may_mirror: bool = True) -> None:
         """Nothing runs yet.
 
         Args:
             start: Runs the optimizer.
             timer: Counts its work.
+            may_mirror: Whether paths may be told in another process, which hears the stories'
+                answers there; where they are needed here, the optimizer is replayed.
         """
-        self._oracle = oracle_for(start)
+        self._oracle: Oracle = oracle_for(start) if may_mirror else ReplayOracle(start)
         self._timer = timer
         self._answers = 0
 

@@ -35,8 +35,6 @@ def drive(
     limits: Limits,
     shots: int | None = None,
     notes: tuple[str, ...] = (),
-    copied_by: Callable[[Start], Oracle] | None = None,
-    timer: Timer | None = None,
     observers: Sequence[Observer] = (),
 ) -> Any:
     """What ``run`` returns, with its report as ``result.speculation``.
@@ -49,22 +47,21 @@ def drive(
         limits: When to stop early.
         shots: Shots of each measurement setting of an evaluation.
         notes: For the report.
-        copied_by: Makes the copy of the optimizer; None to go by ``speculation.effort``.
-        timer: Measures what predicting takes; ``copied_by`` should go by the same.
         observers: Told of the run as it goes, beside those of the source.
 
     Returns:
         The optimizer's result; the best so far if a limit or Ctrl-C ended the run.
     """
     counted = WorkClock() if speculation.effort == "steps" else None
-    timer = timer or counted or time.perf_counter
+    timer: Timer = counted or time.perf_counter
     oracle: Oracle | None = None
     predictor = None
     if start is not None and speculation.mode != "off":
-        if copied_by is not None:
-            oracle = copied_by(start)
-        else:
-            oracle = CountedOracle(start, counted) if counted else oracle_for(start)
+        # Whoever chooses among next steps by the pending value must know the stories' values.
+        may_mirror = not source.prepares
+        oracle = (
+            CountedOracle(start, counted, may_mirror=may_mirror) if counted else oracle_for(start)
+        )
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
         predictor = Predictor(
             oracle,

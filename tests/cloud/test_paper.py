@@ -11,12 +11,14 @@ import pytest
 import scipy.optimize
 
 from efaas.cloud.__main__ import main
-from efaas.cloud.commands import COMMANDS, report
+from efaas.cloud.commands import COMMANDS
 from efaas.cloud.figures import paper_figures
 from efaas.cloud.live_loop import LiveLoop
-from efaas.cloud.paper import PaperTask, paper_tables, run_paper_task
+from efaas.cloud.paper import PaperTask, run_paper_task
+from efaas.cloud.paper_tables import paper_tables
 from efaas.cloud.policies import POLICIES
 from efaas.cloud.problems import METHODS, drawn_problem
+from efaas.cloud.reporting import report
 from efaas.cloud.scenario import Calibrations, Scenario
 from efaas.cloud.study import run_all, write_json
 from efaas.cloud.twin import Twin
@@ -79,7 +81,7 @@ def test_importing_the_library_does_not_import_the_cloud() -> None:
 
 def test_what_is_written_is_json_and_markdown(tmp_path: Path) -> None:
     rows = run_paper_task(TASKS[0])
-    report("paper", paper_tables(rows), {"rows": rows}, tmp_path)
+    report("paper", paper_tables(rows), rows, tmp_path)
     assert json.loads((tmp_path / "paper.json").read_text())["rows"][0]["policy"] == "sbq"
     assert "| policy |" in (tmp_path / "paper.md").read_text()
 
@@ -95,11 +97,13 @@ def doubled(task: int) -> list[dict[str, int]]:
 
 
 def test_ctrl_c_leaves_what_was_finished() -> None:
-    assert run_all(interrupted, [0, 1, 2, 3], processes=1) == [{"task": 0}, {"task": 1}]
+    found = run_all(interrupted, [0, 1, 2, 3], processes=1)
+    assert found == ([{"task": 0}, {"task": 1}], False)
 
 
 def test_rows_come_in_the_order_of_the_tasks_whichever_process_was_first() -> None:
-    assert run_all(doubled, [3, 1, 2], processes=2) == [{"task": 6}, {"task": 2}, {"task": 4}]
+    found = run_all(doubled, [3, 1, 2], processes=2)
+    assert found == ([{"task": 6}, {"task": 2}, {"task": 4}], True)
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:

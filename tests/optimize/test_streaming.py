@@ -14,11 +14,9 @@ import scipy.optimize
 from efaas.model.job import Usage
 from efaas.optimize.drive import drive
 from efaas.optimize.limits import Limits
-from efaas.optimize.replay import ReplayOracle
 from efaas.optimize.sources import Guess, Measured, Round
 from efaas.optimize.speculation import Speculation
 from efaas.optimize.start import MinimizeStart
-from efaas.optimize.work_clock import WorkClock
 from efaas.policies.speculation import RoundTimes
 
 if TYPE_CHECKING:
@@ -94,15 +92,13 @@ def run(prepares: int, repetition: int = 0) -> tuple[Any, Streaming]:
     start = MinimizeStart.prepared(
         MinimizeStart(np.array([-1.0, 1.5, 0.5]), (), {"method": "Nelder-Mead", "options": OPTIONS})
     )
-    source, timer = Streaming(prepares), WorkClock()
+    source = Streaming(prepares)
     result = drive(
         start.run,
         source,
-        Speculation(width=2, depth=1, predictor_share=0.01),
+        Speculation(width=2, depth=1, predictor_share=0.01, effort="steps"),
         start=start,
         limits=Limits(),
-        copied_by=partial(ReplayOracle, timer=timer),
-        timer=timer,
     )
     return result, source
 

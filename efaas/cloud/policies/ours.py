@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from efaas.cloud.policies.protocol import Traits
+from efaas.cloud.prices import JOBS, SESSION
 from efaas.policies.fair_queue import FairQueue
 from efaas.policies.fair_settings import FairSettings
 from efaas.policies.ordering import FirstComeFirstServed
@@ -21,7 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["ABLATIONS", "ORACLE", "OURS", "Ours"]
 
-_ALL = Traits(is_warm=True, speculates=True, renews_by_running=False, places_background=True)
+_ALL = Traits(
+    is_warm=True,
+    speculates=True,
+    renews_by_running=False,
+    places_background=True,
+    billing=(JOBS, SESSION),
+)
 
 _FAIR = FairSettings()
 
@@ -62,7 +69,7 @@ class Ours:
         return draw.uniform(*scenario.loops.cold_start_seconds)
 
 
-def _traits(**changed: bool) -> Traits:
+def _traits(**changed: Any) -> Traits:
     return replace(_ALL, **changed)
 
 
@@ -85,5 +92,7 @@ ABLATIONS = (
 )
 """Ours, each time with one part off."""
 
-ORACLE = Ours("oracle", "oracle: no wait, no thinking", _traits(knows_the_future=True))
+ORACLE = Ours(
+    "oracle", "oracle: no wait, no thinking", _traits(knows_the_future=True, billing=(JOBS,))
+)
 """The lower bound: the next point is always known, and devices are always ready."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from efaas.cloud.prices import JOBS
 from efaas.policies.placement import LeastLoaded
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class Traits:
         places_background: Whether background jobs go to any device; otherwise they were sent to
             one of them, at random, by who submitted them.
         knows_the_future: Whether classical steps, starts and calibrations cost nothing.
+        billing: How it may be sold: "jobs" for what runs, "session" for the time that a loop has
+            its device.
     """
 
     pins: bool = True
@@ -41,6 +44,7 @@ class Traits:
     renews_by_running: bool = True
     places_background: bool = False
     knows_the_future: bool = False
+    billing: tuple[str, ...] = (JOBS,)
 
 
 class Policy(Protocol):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from efaas.cloud.policies.protocol import Defaults, Traits, queue_seconds
 from efaas.cloud.policies.reserving import Reserving
+from efaas.cloud.prices import SESSION
 
 if TYPE_CHECKING:
     import random
@@ -28,7 +29,7 @@ class StaticReservation(Defaults):
 
     name = "sr"
     title = "static reservation"
-    traits = Traits(renews_by_running=False)
+    traits = Traits(renews_by_running=False, billing=(SESSION,))
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """Between two iterations whoever waits goes first."""
@@ -40,7 +41,7 @@ class ExclusiveSession(Defaults):
 
     name = "exclusive"
     title = "exclusive session"
-    traits = Traits(renews_by_running=False, places_background=True)
+    traits = Traits(renews_by_running=False, places_background=True, billing=(SESSION,))
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """Nobody else runs there."""
@@ -52,7 +53,7 @@ class ProviderSession(Defaults):
 
     name = "session"
     title = "provider session"
-    traits = Traits(renews_by_running=False, places_background=True)
+    traits = Traits(renews_by_running=False, places_background=True, billing=(SESSION,))
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """Others wait until it is closed."""
@@ -71,7 +72,7 @@ class PilotQuantum(Defaults):
 
     name = "pq"
     title = "Pilot-Quantum"
-    traits = Traits(places_background=True)
+    traits = Traits(places_background=True, billing=(SESSION,))
 
     def ordering(self, scenario: Scenario) -> Ordering:
         """Nobody else runs there."""

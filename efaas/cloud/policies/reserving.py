@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -45,33 +46,35 @@ class Reserving:
         self._longest_seconds = longest_seconds
         self._lines_up_again = lines_up_again
         self._waiting: dict[int, tuple[Job, float]] = {}
+        self._of_loop: dict[str | None, dict[int, tuple[Job, float]]] = {}
         self._owner: dict[str, str] = {}
         self._since: dict[str, float] = {}  # the place belongs to its owner
         self._idle_since: dict[str, float] = {}
         self._next: dict[str, tuple[str, float]] = {}  # who lines up for the place, from when on
-        self._running: set[int] = set()
 
     def add(self, job: Job, now: float) -> None:
         """Queue a job."""
         self._waiting[job.id] = (job, now)
+        self._of_loop.setdefault(job.loop_id, {})[job.id] = (job, now)
 
     def discard(self, job_id: int) -> Job | None:
         """Take a job out of the queue; None if it was not there."""
         entry = self._waiting.pop(job_id, None)
-        return None if entry is None else entry[0]
+        if entry is None:
+            return None
+        del self._of_loop[entry[0].loop_id][job_id]
+        return entry[0]
 
     def take(self, place: str, limit: int, now: float, *, speculative: bool = True) -> list[Job]:
         """A job of the owner; where there is none, the oldest that waits."""
-        here = [entry for entry in self._waiting.values() if place in entry[0].places]
-        self._settle(place, here, now)
+        self._settle(place, now)
         owner = self._owner.get(place)
-        taken: list[Job] = []
-        for job, _ in here:
-            if len(taken) < limit and self._may_go(job, place, owner):
-                taken.append(job)
-                del self._waiting[job.id]
-                if owner is None:
-                    break
+        line = self._waiting if owner is None else self._of_loop.get(owner, {})
+        wanted = limit if owner is not None else min(limit, 1)
+        chosen = (job for job, _ in line.values() if self._may_go(job, place, owner))
+        taken = list(islice(chosen, wanted))
+        for job in taken:
+            self.discard(job.id)
         return taken
 
     def start_at_once(self, job: Job, place: str, now: float) -> bool:
@@ -88,7 +91,6 @@ class Reserving:
     def started(self, jobs: Sequence[Job], place: str, now: float) -> None:
         """A loop's job makes the place its loop's own."""
         loop_id = jobs[0].loop_id
-        self._running.update(job.id for job in jobs)
         self._idle_since.pop(place, None)
         if loop_id is not None and self._owner.get(place) != loop_id:
             self._owner[place] = loop_id
@@ -98,7 +100,6 @@ class Reserving:
         self, job: Job, place: str, usage: Usage, now: float, *, goes_on: bool = False
     ) -> None:
         """The owner thinks now, or stands in line again."""
-        self._running.discard(job.id)
         if job.loop_id is None or self._owner.get(place) != job.loop_id:
             return
         self._idle_since[place] = now
@@ -112,29 +113,38 @@ class Reserving:
             del self._owner[place]
         for place in [place for place, (owner, _) in self._next.items() if owner == loop_id]:
             del self._next[place]
+        if not self._of_loop.get(loop_id, True):
+            del self._of_loop[loop_id]
 
     def __len__(self) -> int:
         """How many jobs wait."""
         return len(self._waiting)
 
-    def _settle(self, place: str, here: Sequence[tuple[Job, float]], now: float) -> None:
+    def _settle(self, place: str, now: float) -> None:
         """Whose the place is now."""
         until = self.held_until(place)
         if until is not None and until <= now:
             del self._owner[place]
         if place in self._next and place not in self._owner:
             loop_id, since = self._next[place]
-            others = [at for job, at in here if job.loop_id != loop_id]
-            if not others or min(others) > since:
+            others = (at for job, at in self._waiting.values() if _is_other(job, place, loop_id))
+            first = next(others, None)
+            if first is None or first > since:
                 del self._next[place]
                 self._owner[place] = loop_id
                 self._since[place] = now
 
     def _may_go(self, job: Job, place: str, owner: str | None) -> bool:
         """Nobody goes where another owns the place; owners go nowhere else."""
+        if place not in job.places:
+            return False
         if owner is not None:
             return job.loop_id == owner
         if job.loop_id is None or self._lines_up_again:
             lined_up = self._next.get(place)
             return lined_up is None or job.loop_id != lined_up[0]
         return job.loop_id not in self._owner.values()
+
+
+def _is_other(job: Job, place: str, loop_id: str) -> bool:
+    return job.loop_id != loop_id and place in job.places

@@ -1,14 +1,14 @@
-"""The page: facts, drawings and tables put together, with style and script inside."""
+"""The page of a session: facts, drawings and tables put together."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from html import escape
-from importlib.resources import files
 from typing import TYPE_CHECKING
 
 from efaas.model.job import CPU
 from efaas.observe.page.drawings import convergence_svg, timeline_svg, waterfall_svg
+from efaas.observe.page.shell import scrolling, section, shell
 from efaas.observe.summary import Column, Table, tables
 from efaas.observe.waterfall import iterations, median_ttns
 
@@ -30,32 +30,22 @@ def page(trace: Trace, totals: str = "") -> str:
         totals: The report in text, to be shown as it is.
     """
     found = iterations(trace)
+    attempts = _attempts(trace)
     sections = [
         ("timeline", "Who ran where and when", _timeline(trace)),
         ("convergence", "Convergence", convergence_svg(trace)),
         ("waterfall", "Where the time of each iteration went", waterfall_svg(trace, found)),
-        ("tables", "In numbers", "".join(_scrolling(table) for table in tables(trace))),
-        ("attempts", "Attempts", _scrolling(_attempts(trace))),
+        (
+            "tables",
+            "In numbers",
+            "".join(scrolling(table.title, table.html()) for table in tables(trace)),
+        ),
+        ("attempts", "Attempts", scrolling(attempts.title, attempts.html())),
         ("totals", "Totals", f"<pre>{escape(totals)}</pre>" if totals else ""),
     ]
-    body = "".join(
-        f"<section aria-labelledby='{name}-title'><h2 id='{name}-title'>{title}</h2>{inside}"
-        "</section>"
-        for name, title, inside in sections
-        if inside
-    )
-    read = files(__package__)
-    style = (read / "page.css").read_text(encoding="utf-8")
-    script = (read / "page.js").read_text(encoding="utf-8")
-    return (
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>"
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>"
-        f"<link rel='icon' href='data:,'><title>efaas report</title><style>{style}</style></head>"
-        "<body><a class='skip' href='#main'>To the report</a>"
-        "<header><h1>What a session did</h1>"
-        f"<p class='quiet'>{escape(_session(trace))}</p></header>"
-        f"<main id='main'>{_facts(trace, found)}{body}</main><script>{script}</script>"
-        "</body></html>\n"
+    body = [section(name, title, inside) for name, title, inside in sections if inside]
+    return shell(
+        "efaas report", "What a session did", _session(trace), [_facts(trace, found), *body]
     )
 
 
@@ -145,11 +135,4 @@ def _attempts(trace: Trace) -> Table:
             ]
         ),
         f"{left:,} earlier ones are in the timeline only." if left else "",
-    )
-
-
-def _scrolling(table: Table) -> str:
-    return (
-        f"<div class='scroll' role='region' tabindex='0' aria-label='{escape(table.title)}'>"
-        f"{table.html()}</div>"
     )

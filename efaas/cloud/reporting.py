@@ -1,0 +1,59 @@
+"""What a study leaves behind: tables on the terminal, and JSON, Markdown, a page and figures."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from efaas import __version__
+from efaas.cloud.page import study_page
+from efaas.cloud.study import write_json
+from efaas.errors import InputError
+
+if TYPE_CHECKING:
+    from efaas.cloud.study import Row
+    from efaas.cloud.tables import Table
+
+__all__ = ["report"]
+
+
+def report(
+    name: str,
+    tables: Sequence[Table],
+    rows: Sequence[Row],
+    out: Path | None,
+    *,
+    figures: Callable[[Sequence[Row], Path], list[Path]] | None = None,
+) -> None:
+    """Print the tables, and write them with what they were made of, if there is a place.
+
+    Args:
+        name: The study's; files are called after it.
+        tables: What is shown.
+        rows: What they were made of.
+        out: A folder; None to write nothing.
+        figures: Draws them into the folder; left out, with a word, where matplotlib is missing.
+    """
+    for table in tables:
+        print(table.text() + "\n")
+    if out is None:
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    command = " ".join(["python -m efaas.cloud", *sys.argv[1:]])
+    write_json(out / f"{name}.json", {"command": command, "version": __version__, "rows": rows})
+    drawn: list[Path] = []
+    if figures is not None:
+        try:
+            drawn = figures(rows, out)
+        except InputError as error:
+            print(f"no figures: {error}")
+    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.", ""]
+    lines += [table.markdown() + "\n" for table in tables]
+    (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
+    drawings = [path for path in drawn if path.suffix == ".svg"]
+    page = study_page(name, f"{command}, efaas {__version__}", tables, drawings)
+    (out / f"{name}.html").write_text(page, encoding="utf-8")
+    files = [f"{name}.json", f"{name}.md", f"{name}.html", *(path.name for path in drawn)]
+    print(f"written to {out}: {', '.join(files)}")

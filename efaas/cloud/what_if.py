@@ -1,0 +1,93 @@
+"""What a session's loops would have waited for, and cost, under other policies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from efaas.cloud.comparison import compared, comparison_table
+from efaas.cloud.page import table_html
+from efaas.cloud.policies import POLICIES
+from efaas.cloud.recorded import loops_of
+from efaas.cloud.scenario import Scenario
+from efaas.errors import InputError
+
+if TYPE_CHECKING:
+    from efaas.cloud.study import Row
+    from efaas.cloud.tables import Table
+    from efaas.cloud.trace import LoopTrace
+    from efaas.observe.trace import Trace
+
+__all__ = ["WhatIf", "what_if"]
+
+_ASKED = ("sbq", "batch", "session", "pq", "efaas")
+
+
+@dataclass(frozen=True)
+class WhatIf:
+    """The answer; ``print`` it for a table.
+
+    Attributes:
+        rows: One for each policy and seed, with seconds, shares from 0 to 1, and ``dollars`` a
+            loop by provider and mode.
+    """
+
+    rows: tuple[Row, ...]
+
+    @property
+    def table(self) -> Table:
+        """Means over the seeds, with 95 % intervals."""
+        return comparison_table(self.rows)
+
+    def __str__(self) -> str:
+        return self.table.text()
+
+    def _repr_html_(self) -> str:
+        return table_html(self.table)
+
+
+def what_if(
+    trace: Trace,
+    policies: Sequence[str] | None = None,
+    *,
+    scenario: Scenario | None = None,
+    seeds: int = 3,
+    evaluation_seconds: float | None = None,
+) -> WhatIf:
+    """The loops of a trace, played again in a simulated cloud.
+
+    Args:
+        trace: Of a session, or ``efaas.observe.load_trace("run.jsonl")``.
+        policies: Names among ``efaas.cloud.policies.POLICIES``; the usual ones by default.
+        scenario: The cloud; by default that of the experiment of EFaaS.
+        seeds: How many loads to play them under; at least 1.
+        evaluation_seconds: QPU seconds of an evaluation, in place of what was measured.
+
+    Raises:
+        InputError: It has no loop, or an argument is out of its range.
+    """
+    names = _ASKED if policies is None else tuple(policies)
+    for name in names:
+        if name not in POLICIES:
+            raise InputError(f"policies are among {', '.join(POLICIES)}; got {name!r}")
+    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+        raise InputError(f"seeds is a whole number, 1 or more; got {seeds!r}")
+    loops = loops_of(trace)
+    if evaluation_seconds is not None:
+        if not 0.0 < evaluation_seconds < math.inf:
+            raise InputError(
+                f"evaluation_seconds is a finite number greater than 0; got {evaluation_seconds!r}"
+            )
+        loops = [_lasting(loop, evaluation_seconds) for loop in loops]
+    cloud = Scenario() if scenario is None else scenario
+    rows = [row for seed in range(seeds) for row in compared(loops, cloud, names, seed)]
+    return WhatIf(tuple(rows))
+
+
+def _lasting(loop: LoopTrace, evaluation_seconds: float) -> LoopTrace:
+    steps = [
+        replace(step, service_seconds=step.evaluations * evaluation_seconds) for step in loop.steps
+    ]
+    return replace(loop, steps=tuple(steps))
