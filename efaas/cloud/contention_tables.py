@@ -115,13 +115,20 @@ def _by_load(rows: Sequence[Row], key: str) -> Table:
 def _money(rows: Sequence[Row]) -> Table:
     """Dollars for a converged loop, where a policy may be sold so."""
     prices = published_prices()
+    providers = list(dict.fromkeys(price.provider for price in prices))
     body = []
     for name, found in grouped(rows, "policy").items():
         cells = [
-            text_of(interval([row["dollars"].get(price.key) for row in found])) for price in prices
+            "; ".join(
+                f"{cell} as {price.mode}"
+                for price in prices
+                if price.provider == provider
+                and (cell := text_of(interval([row["dollars"].get(price.key) for row in found])))
+            )
+            for provider in providers
         ]
         body.append((name, *cells))
-    head = ("policy", *(price.key for price in prices))
+    head = ("policy", *providers)
     sources = "; ".join(f"{it.key}: {it.as_of}, {it.source}" for it in prices)
     notes = (
         "Jobs: what runs is billed, guesses that missed included. Session: the time that a loop "
