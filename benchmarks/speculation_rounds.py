@@ -58,7 +58,7 @@ SEEDS = 4
 SLOW = ("COBYLA", "COBYQA", "COBYLA, tolerant", "COBYQA, tolerant")
 # Runs from each start, of efaas in tolerant mode and of scipy, in sessions of seeds of their own:
 # two runs of one seed share the noise of what they evaluate first, and with it their luck.
-OUR_RUNS, THEIR_RUNS = 4, 10
+OUR_RUNS, THEIR_RUNS = 2, 10
 SIGNIFICANCE = 0.05
 OVERHEAD = 1.5  # times scipy's time, without speculation
 Mapped = Callable[[Iterable[Case]], Iterable[Compared]]
