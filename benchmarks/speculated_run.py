@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from efaas.testing import FakeBackend
 
-__all__ = ["METHODS", "Case", "Compared", "compared", "sequential_energy"]
+__all__ = ["METHODS", "Case", "Compared", "compared"]
 
 # A default difference of 1e-8 would measure nothing but noise; 0.1 rad balances the noise of a
 # difference, 0.02 / 0.1, and its error, which for a sinusoid is 0.05 of its curvature.
@@ -313,12 +313,6 @@ def compared(case: Case) -> Compared:
         sequential_energy=exact(theirs.result.x) - ground,
         differences=tuple(differences),
     )
-
-
-def sequential_energy(case: Case) -> float:
-    """The exact energy where scipy alone ends, over the ground state's."""
-    problem = PROBLEMS[case.problem]
-    return problem.exact_energy()(_Run(case, _by_scipy).result.x) - problem.ground_energy
 
 
 def _differences(ours: _Run, theirs: _Run) -> list[str]:

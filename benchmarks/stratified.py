@@ -15,8 +15,7 @@ def van_elteren(
 ) -> tuple[float, float]:
     """How probably one of ours is higher than one of theirs, and how probable that is by chance.
 
-    Wilcoxon's rank-sum test, stratified, one-sided (van Elteren 1960). Several of theirs at each
-    start keep the luck of a single one out of it.
+    Wilcoxon's rank-sum test, stratified, one-sided (van Elteren 1960).
 
     Args:
         ours: For each start the energies of one kind.
