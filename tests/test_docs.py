@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import doctest
+import importlib
 import io
 import re
 from contextlib import redirect_stdout
@@ -15,6 +16,8 @@ PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\((?!https?://)([^)#\s]*)(#[^)\s]+)?\)")
 HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+COMMAND = re.compile(r"python -m (efaas(?:\.[a-z]+)?)(?: ([a-z]+))?")
+SCRIPT = re.compile(r"python ((?:benchmarks|docs|examples|tests)/[a-z_/0-9]+\.py)")
 LENIENT = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
 
 
@@ -51,6 +54,24 @@ def test_the_links_of_a_page_lead_somewhere(page: Path) -> None:
         there = page.parent / target if target else page
         assert there.exists(), target
         assert not anchor or anchor[1:] in anchors(there), target + anchor
+
+
+def test_the_commands_of_the_pages_are_there(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\n".join(page.read_text() for page in PAGES)
+    commands = set(COMMAND.findall(text))
+    assert len(commands) >= 8
+    for module, command in sorted(commands):
+        main = importlib.import_module(f"{module}.__main__").main
+        with pytest.raises(SystemExit) as ended:
+            main([command, "--help"] if command else ["--help"])
+        assert ended.value.code == 0, f"{module} {command}"
+        assert "usage" in capsys.readouterr().out
+    scripts = set(SCRIPT.findall(text))
+    assert len(scripts) >= 8
+    assert [script for script in scripts if not (ROOT / script).exists()] == []
+    targets = (ROOT / "Makefile").read_text()
+    for target in set(re.findall(r"`make ([a-z]+)", text)) | {"demo", "test"}:
+        assert f"\n{target}:" in targets
 
 
 def test_the_architecture_names_files_that_exist() -> None:
