@@ -24,7 +24,7 @@ policies:
   exclusive, session, batch        what providers sell
   qonductor                        a periodic balancer
   efaas, efaas-no-...              this library, and each part of it off
-  oracle                           the bound that nothing can beat
+  oracle                           no wait, no classical step: a lone loop's bound
 """
 
 

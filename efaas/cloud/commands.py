@@ -65,8 +65,9 @@ def _count(text: str) -> int:
 def _paper(arguments: argparse.Namespace) -> int:
     seeds = arguments.seeds or (2 if arguments.quick else 30)
     tasks = paper_tasks(seeds, quick=arguments.quick)
-    rows, _ = run_all(run_paper_task, tasks, processes=arguments.processes)
-    report("paper", paper_tables(rows), rows, arguments.out, figures=paper_figures)
+    rows, is_whole = run_all(run_paper_task, tasks, processes=arguments.processes)
+    tables = paper_tables(rows)
+    report("paper", tables, rows, arguments.out, figures=paper_figures, is_whole=is_whole)
     return 0
 
 
@@ -78,8 +79,9 @@ def _contention(arguments: argparse.Namespace) -> int:
         print("stopped while loops were recorded: there is nothing to show yet")
         return 130
     tasks = contention_tasks(seeds, recorded, quick=arguments.quick)
-    rows, _ = run_all(run_contention_task, tasks, processes=arguments.processes)
-    report("contention", contention_tables(rows), rows, arguments.out, figures=contention_figures)
+    rows, is_whole = run_all(run_contention_task, tasks, processes=arguments.processes)
+    tables = contention_tables(rows)
+    report("contention", tables, rows, arguments.out, figures=contention_figures, is_whole=is_whole)
     return 0
 
 
@@ -115,8 +117,9 @@ def _replay(arguments: argparse.Namespace) -> int:
 def _compare(name: str, run: RunFile, arguments: argparse.Namespace) -> int:
     seeds = arguments.seeds or (1 if arguments.quick else run.seeds)
     tasks = comparison_tasks(replace(run, seeds=seeds))
-    rows, _ = run_all(run_comparison, tasks, processes=arguments.processes)
-    report(name, [comparison_table(rows)] if rows else [], rows, arguments.out)
+    rows, is_whole = run_all(run_comparison, tasks, processes=arguments.processes)
+    tables = [comparison_table(rows)] if rows else []
+    report(name, tables, rows, arguments.out, is_whole=is_whole)
     return 0
 
 

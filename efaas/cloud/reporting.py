@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["report"]
 
+_STOPPED = "Stopped early: this is what was finished."
+
 
 def report(
     name: str,
@@ -26,6 +28,7 @@ def report(
     out: Path | None,
     *,
     figures: Callable[[Sequence[Row], Path], list[Path]] | None = None,
+    is_whole: bool = True,
 ) -> None:
     """Print the tables, and write them with what they were made of, if there is a place.
 
@@ -35,25 +38,30 @@ def report(
         rows: What they were made of.
         out: A folder; None to write nothing.
         figures: Draws them into the folder; left out, with a word, where matplotlib is missing.
+        is_whole: Whether all was finished; if not, every file says so.
     """
     for table in tables:
         print(table.text() + "\n")
+    if not is_whole:
+        print(_STOPPED)
     if out is None:
         return
     out.mkdir(parents=True, exist_ok=True)
     command = " ".join(["python -m efaas.cloud", *sys.argv[1:]])
-    write_json(out / f"{name}.json", {"command": command, "version": __version__, "rows": rows})
+    made_by = {"command": command, "version": __version__, "is_whole": is_whole}
+    write_json(out / f"{name}.json", made_by | {"rows": rows})
     drawn: list[Path] = []
     if figures is not None:
         try:
             drawn = figures(rows, out)
         except InputError as error:
             print(f"no figures: {error}")
-    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.", ""]
+    stopped = "" if is_whole else f" {_STOPPED}"
+    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
     lines += [table.markdown() + "\n" for table in tables]
     (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     drawings = [path for path in drawn if path.suffix == ".svg"]
-    page = study_page(name, f"{command}, efaas {__version__}", tables, drawings)
+    page = study_page(name, f"{command}, efaas {__version__}.{stopped}", tables, drawings)
     (out / f"{name}.html").write_text(page, encoding="utf-8")
     files = [f"{name}.json", f"{name}.md", f"{name}.html", *(path.name for path in drawn)]
     print(f"written to {out}: {', '.join(files)}")

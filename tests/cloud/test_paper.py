@@ -82,8 +82,16 @@ def test_importing_the_library_does_not_import_the_cloud() -> None:
 def test_what_is_written_is_json_and_markdown(tmp_path: Path) -> None:
     rows = run_paper_task(TASKS[0])
     report("paper", paper_tables(rows), rows, tmp_path)
-    assert json.loads((tmp_path / "paper.json").read_text())["rows"][0]["policy"] == "sbq"
+    written = json.loads((tmp_path / "paper.json").read_text())
+    assert (written["rows"][0]["policy"], written["is_whole"]) == ("sbq", True)
     assert "| policy |" in (tmp_path / "paper.md").read_text()
+
+
+def test_files_of_a_study_that_was_stopped_say_so(tmp_path: Path) -> None:
+    report("paper", [], [], tmp_path, is_whole=False)
+    assert not json.loads((tmp_path / "paper.json").read_text())["is_whole"]
+    for name in ("paper.md", "paper.html"):
+        assert "Stopped early" in (tmp_path / name).read_text()
 
 
 def interrupted(task: int) -> list[dict[str, int]]:

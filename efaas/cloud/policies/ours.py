@@ -95,4 +95,6 @@ ABLATIONS = (
 ORACLE = Ours(
     "oracle", "oracle: no wait, no thinking", _traits(knows_the_future=True, billing=(JOBS,))
 )
-"""The lower bound: the next point is always known, and devices are always ready."""
+"""The next point is always known, and devices are always ready: the lower bound of a lone loop.
+
+With several loops it is our order without waits and classical steps; another may favour some."""
