@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -62,6 +63,16 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.0 < seconds < math.inf:
+        raise argparse.ArgumentTypeError(f"expected seconds, more than 0; got {text!r}")
+    return seconds
+
+
 def _paper(arguments: argparse.Namespace) -> int:
     seeds = arguments.seeds or (2 if arguments.quick else 30)
     tasks = paper_tasks(seeds, quick=arguments.quick)
@@ -99,12 +110,21 @@ def _add_replay(parser: argparse.ArgumentParser) -> None:
         "trace", type=Path, help="loops as JSON lines: of session.trace.save(), or of efaas.cloud"
     )
     parser.add_argument("--scenario", type=Path, help="a TOML file: the cloud to replay it in")
+    parser.add_argument(
+        "--evaluation-seconds",
+        type=_seconds,
+        default=0.0,
+        metavar="S",
+        help="QPU seconds of an evaluation, in place of what was measured",
+    )
     add_study_arguments(parser)
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     loops = read_loops(arguments.trace)
-    workload = Workload(trace=str(arguments.trace.resolve()))
+    workload = Workload(
+        trace=str(arguments.trace.resolve()), evaluation_seconds=arguments.evaluation_seconds
+    )
     if arguments.scenario is None:
         run = RunFile(Scenario(), workload)
     else:

@@ -16,7 +16,7 @@ from efaas.cloud.measures import interval, measured
 from efaas.cloud.policies import POLICIES
 from efaas.cloud.prices import JOBS, SESSION, published_prices
 from efaas.cloud.problems import METHODS, drawn_problem, on_aer
-from efaas.cloud.recorded import read_loops
+from efaas.cloud.recorded import lasting, read_loops
 from efaas.cloud.rows import grouped, interval_of, text_of
 from efaas.cloud.tables import Table
 from efaas.cloud.trace import LoopTrace, TraceStep
@@ -130,6 +130,8 @@ def _traces(task: ComparisonTask) -> Sequence[LoopTrace]:
     count = run.scenario.loops.count
     if workload.trace:
         recorded = read_loops(run.folder / workload.trace)
+        if workload.evaluation_seconds:
+            recorded = [lasting(loop, workload.evaluation_seconds) for loop in recorded]
         return [recorded[number % len(recorded)] for number in range(max(count, len(recorded)))]
     seeds = [task.seed * count + number for number in range(count)]
     if not workload.band:

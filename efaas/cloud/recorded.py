@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from efaas.model.trace import TracedAttempt, TracedRound, TracedStep
     from efaas.observe.trace import Trace
 
-__all__ = ["loops_of", "read_loops"]
+__all__ = ["lasting", "loops_of", "read_loops"]
 
 
 def read_loops(path: Path) -> Sequence[LoopTrace]:
@@ -88,6 +88,14 @@ def loops_of(trace: Trace) -> Sequence[LoopTrace]:
             "efaas.minimize, or evaluated an objective"
         )
     return found
+
+
+def lasting(loop: LoopTrace, evaluation_seconds: float) -> LoopTrace:
+    """The same loop if each of its evaluations took so long on a device."""
+    steps = [
+        replace(step, service_seconds=step.evaluations * evaluation_seconds) for step in loop.steps
+    ]
+    return replace(loop, steps=tuple(steps))
 
 
 def _of_run(

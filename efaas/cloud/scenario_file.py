@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 import re
 import tomllib
 import types
@@ -31,6 +32,8 @@ class Workload:
         method: The optimizer.
         simulator: "quick" for exact energies that noise shrinks, "aer" for real circuits on Aer.
         hit_rate: Else, without a band, plain steps of which this share is guessed.
+        evaluation_seconds: QPU seconds of a recorded evaluation, in place of what was measured; 0
+            for what was measured.
     """
 
     trace: str = ""
@@ -38,6 +41,7 @@ class Workload:
     method: str = "powell"
     simulator: str = "quick"
     hit_rate: float = 0.0
+    evaluation_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +130,9 @@ class _Reader:
             value = getattr(workload, key)
             if value and value not in names:
                 self._refuse("workload", key, f"one of {', '.join(names)}", value)
+        if not 0.0 <= workload.evaluation_seconds < math.inf:
+            found = workload.evaluation_seconds
+            self._refuse("workload", "evaluation_seconds", "a finite number, 0 or more", found)
         if not 0.0 <= workload.hit_rate <= 1.0:
             self._refuse("workload", "hit_rate", "a share from 0 to 1", workload.hit_rate)
         return workload

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from efaas.cloud.comparison import compared, comparison_table
 from efaas.cloud.page import table_html
 from efaas.cloud.policies import POLICIES
-from efaas.cloud.recorded import loops_of
+from efaas.cloud.recorded import lasting, loops_of
 from efaas.cloud.scenario import Scenario
 from efaas.errors import InputError
 
 if TYPE_CHECKING:
     from efaas.cloud.study import Row
     from efaas.cloud.tables import Table
-    from efaas.cloud.trace import LoopTrace
     from efaas.observe.trace import Trace
 
 __all__ = ["WhatIf", "what_if"]
@@ -80,14 +79,7 @@ def what_if(
             raise InputError(
                 f"evaluation_seconds is a finite number greater than 0; got {evaluation_seconds!r}"
             )
-        loops = [_lasting(loop, evaluation_seconds) for loop in loops]
+        loops = [lasting(loop, evaluation_seconds) for loop in loops]
     cloud = Scenario() if scenario is None else scenario
     rows = [row for seed in range(seeds) for row in compared(loops, cloud, names, seed)]
     return WhatIf(tuple(rows))
-
-
-def _lasting(loop: LoopTrace, evaluation_seconds: float) -> LoopTrace:
-    steps = [
-        replace(step, service_seconds=step.evaluations * evaluation_seconds) for step in loop.steps
-    ]
-    return replace(loop, steps=tuple(steps))

@@ -79,6 +79,11 @@ def test_a_saved_session_is_replayed_from_the_command_line(
     printed = capsys.readouterr().out
     assert "2 loops, 52 steps" in printed
     assert "session" in printed
+    slower = ["replay", str(tmp_path / "run.jsonl"), "--quick", "--evaluation-seconds", "2"]
+    assert main(slower) == 0
+    assert capsys.readouterr().out != printed
+    with pytest.raises(SystemExit):
+        main([*slower[:-1], "-2"])
 
 
 def test_evaluations_without_an_optimizer_are_steps_of_their_loop() -> None:
