@@ -48,6 +48,7 @@ def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
         _by_load(axis, loads, "background_wait", list(dict.fromkeys(it["policy"] for it in loads)))
         axis.set_xlabel("background jobs, 1/s")
         axis.set_ylabel("their mean wait, s")
+        axis.legend(fontsize="small")
         written += _saved(plt, figure, out / "background")
     return written
 
@@ -73,6 +74,7 @@ def contention_figures(rows: Sequence[Row], out: Path) -> list[Path]:
             axis.set_title(f"{loops} loops, {devices} QPUs")
             axis.set_xlabel("batch load")
         axes[0].set_ylabel(label)
+        axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize="small")
         written += _saved(plt, figure, out / name)
     return written
 
@@ -93,7 +95,6 @@ def _by_load(axis: Any, rows: Sequence[Row], key: str, policies: Sequence[str]) 
                 list(points), list(points.values()), marker="o", label=policy, linewidth=width
             )
     axis.set_yscale("log")
-    axis.legend(fontsize="small")
 
 
 def _means(rows: Sequence[Row], key: str, value: str) -> dict[Any, float]:

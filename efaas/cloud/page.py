@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["study_page", "table_html"]
 
 _NUMBER = re.compile(r"-?\d[\d.]*")
+_WIDTH = re.compile(r'width="([\d.]+)pt"')
 
 
 def study_page(name: str, lead: str, tables: Sequence[Table], drawings: Sequence[Path]) -> str:
@@ -65,5 +66,9 @@ def _cell(column: int, text: str) -> str:
 
 
 def _markup(svg: str) -> str:
-    """The drawing without what a file of its own begins with."""
-    return svg[svg.index("<svg") :]
+    """The drawing without what a file of its own begins with, and not much larger than that was."""
+    markup = svg[svg.index("<svg") :]
+    width = _WIDTH.search(markup)
+    if width is None:
+        return markup
+    return f"<svg style='max-width: {1.6 * float(width[1]):.0f}px' {markup.removeprefix('<svg ')}"
