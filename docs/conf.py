@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import logging
+from typing import TYPE_CHECKING, Any
 
 import efaas
+
+if TYPE_CHECKING:
+    from sphinx.application import Sphinx
 
 logging.getLogger("qiskit").setLevel(logging.WARNING)  # Sphinx listens to everything
 
@@ -56,3 +60,18 @@ html_theme_options = {
         "color-api-pre-name": "#9aa4b2",
     },
 }
+
+
+def say_no_type(*arguments: Any) -> None:
+    """Mark what follows ``Returns:`` as prose: a colon in its first line does not end a type."""
+    lines: list[str] = arguments[-1]
+    for index, line in enumerate(lines[:-1]):
+        if line.strip() == "Returns:":
+            below = lines[index + 1]
+            indent = len(below) - len(below.lstrip())
+            lines[index + 1] = f"{below[:indent]}: {below[indent:]}"
+
+
+def setup(app: Sphinx) -> None:
+    """Before the sections of a docstring are read, which happens at 500."""
+    app.connect("autodoc-process-docstring", say_no_type, priority=400)
