@@ -7,7 +7,7 @@ PYTHON ?= $(firstword $(foreach p,$(CANDIDATES),$(shell $(p) -c "$(IS_NEW)" >/de
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test soak check docs package bench figures clean
+.PHONY: demo test soak check docs package bench figures notebooks clean
 
 demo: $(VENV)/.installed
 	$(BIN)/python examples/vqe_h2.py
@@ -54,6 +54,10 @@ figures: $(VENV)/.installed-dev
 	for figure in convergence drift layout_gains placement rounds sentinel served shares shifts \
 	  timeline waterfall; do \
 	  $(BIN)/python docs/figures/$$figure.py || exit 1; done
+
+# Runs them in full and keeps what they show.
+notebooks: $(VENV)/.installed-dev
+	$(BIN)/python examples/notebooks/execute.py
 
 clean:
 	rm -rf $(VENV)

@@ -31,7 +31,7 @@ def show_progress(intermediate_result: OptimizeResult) -> None:
 
 with efaas.EFSession("fake_sherbrooke", seed=7) as session:
     energy = session.objective(ansatz, cost, shots=4096)
-    start = [0.4, 0.2, 0.2, 0.4]  # the mixer's angles fall, the cost's rise, as in annealing
+    start = [-0.4, -0.2, 0.2, 0.4]  # the mixer's angles shrink, the cost's grow, as in annealing
     result = efaas.minimize(energy, start, method="COBYLA", callback=show_progress)
     circuit = ansatz.assign_parameters(result.x)
     circuit.measure_all()

@@ -38,6 +38,10 @@ _PHASES = {
     "qpu": "#1d4ed8",
     "transfer": "#0e9488",
 }
+_MOST_APART = 150
+"""So many bars are drawn with a gap between neighbours; among more, it would hide short ones."""
+
+_EVERY_DEVICE = "#6b7280"
 _KINDS = {"stayed": "o", "recompiled": "s", "moved": "D", "failed over": "X"}
 
 
@@ -81,6 +85,7 @@ def plot_timeline(what: Any, ax: Axes | None = None) -> Axes:
     """
     trace, ax = _trace_of(what), _axes(ax)
     y, ticks, labels = 0.0, [], []
+    gap = 0.8 if len(trace.attempts) <= _MOST_APART else 0.0
     for place, bars in timeline(trace).items():
         ticks.append(y)
         labels.append("classical steps" if place == CPU else place)
@@ -92,7 +97,13 @@ def plot_timeline(what: Any, ax: Axes | None = None) -> Axes:
                     if bar.row == row and _kind(bar.attempt) == kinds
                 ]
                 if spans:
-                    ax.broken_barh(spans, (y + row - 0.4, 0.8), facecolors=colour, linewidth=0)
+                    ax.broken_barh(
+                        spans,
+                        (y + row - 0.4, 0.8),
+                        facecolors=colour,
+                        edgecolors=ax.get_facecolor(),
+                        linewidth=gap,
+                    )
         y += 1.5 + max((bar.row for bar in bars), default=0)
     words = {_ASKED: "asked for", _GUESSED: "guessed", _FAILED: "failed"}
     kinds_seen = {_kind(a) for a in trace.attempts}
@@ -179,7 +190,7 @@ def plot_drift(what: Any, ax: Axes | None = None) -> Axes:
         MissingPackageError: Matplotlib is not installed.
     """
     trace, ax = _trace_of(what), _axes(ax)
-    seen: set[str] = set()
+    kinds: dict[str, None] = {}
     for number, drift in enumerate(drifts(trace)):
         colour = _CURVES[number % len(_CURVES)]
         for at, _ in drift.calibrations:
@@ -188,14 +199,10 @@ def plot_drift(what: Any, ax: Axes | None = None) -> Axes:
             drift.seconds, 0.0, drift.shifts, color=colour, linewidth=1.2, label=drift.backend
         )
         for at, shift, kind in zip(drift.seconds, drift.shifts, drift.kinds, strict=True):
-            label = None if kind in seen else kind
-            seen.add(kind)
-            mark: dict[str, Any] = {
-                "marker": _KINDS.get(kind, "o"),
-                "color": colour,
-                "linestyle": "none",
-            }
-            ax.plot([at], [shift], label=label, **mark)
+            kinds[kind] = None
+            ax.plot([at], [shift], **_mark(kind, colour))
+    for kind in kinds:
+        ax.plot([], [], **_mark(kind, _EVERY_DEVICE), label=kind)
     ax.axhline(0.0, color="#9aa2ab", linewidth=0.8)
     ax.set(xlabel="seconds", ylabel="shift of ln ESP")
     return _finished(ax)
@@ -222,6 +229,11 @@ def _kind(attempt: Any) -> str:
     if attempt.state == "failed":
         return "failed"
     return "guess" if attempt.is_guess else "asked"
+
+
+def _mark(kind: str, colour: str) -> dict[str, Any]:
+    """How an event is drawn: its kind is the marker, its device the colour."""
+    return {"marker": _KINDS.get(kind, "o"), "color": colour, "linestyle": "none"}
 
 
 def _names(curves: Iterable[Any]) -> dict[str, None]:

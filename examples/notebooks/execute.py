@@ -1,0 +1,67 @@
+"""Runs the notebooks from top to bottom and keeps what they show.
+
+    python examples/notebooks/execute.py [NAME...]
+
+Each is run in a kernel of its own, and written back with its outputs and nothing else that a run
+leaves behind. With EFAAS_NOTEBOOKS=small in the environment they do less, as in the tests.
+"""
+
+import sys
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import nbformat
+from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
+
+HERE = Path(__file__).parent
+SECONDS = 150  # a cell's longest
+
+
+def executed(path: Path, folder: Path = HERE) -> Any:
+    """The notebook with the outputs of a run of its cells.
+
+    Args:
+        path: The notebook; the file is not changed.
+        folder: Where its kernel runs; there it finds what it imports.
+
+    Raises:
+        nbclient.exceptions.CellExecutionError: A cell fails.
+    """
+    notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
+    where = {"metadata": {"path": str(folder)}}
+    with TemporaryDirectory() as sockets:  # files, since ports may be taken by somebody else
+        kernel = KernelManager(transport="ipc", ip=str(Path(sockets) / "kernel"))
+        try:
+            NotebookClient(notebook, timeout=SECONDS, resources=where, km=kernel).execute()
+        finally:
+            kernel.shutdown_kernel(now=True)
+    return notebook
+
+
+def cleaned(notebook: Any) -> Any:
+    """The same without what depends on the machine and on the day."""
+    notebook.metadata = {
+        "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+        "language_info": {"name": "python"},
+    }
+    for cell in notebook.cells:
+        cell.metadata = {}
+    return notebook
+
+
+def main() -> None:
+    names = sys.argv[1:]
+    for path in sorted(HERE.glob("*.ipynb")):
+        if not names or any(path.name.startswith(name) for name in names):
+            began_at = time.perf_counter()
+            notebook = cleaned(executed(path))
+            nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
+            size = path.stat().st_size
+            print(f"{path.name}: {time.perf_counter() - began_at:.0f} s, {size / 1000:.0f} kB")
+
+
+if __name__ == "__main__":
+    main()
