@@ -86,6 +86,7 @@ class TestAsCommitted:
                     assert (path.parent / target).exists(), target
 
 
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=name)
 def test_it_runs_from_top_to_bottom(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     if path.name.startswith("06"):

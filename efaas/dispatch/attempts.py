@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from efaas.clock import Clock
     from efaas.dispatch.ticket import Ticket
 
-__all__ = ["Result", "Values", "run_round", "run_step"]
+__all__ = ["Result", "Values", "note_estimates", "run_round", "run_step"]
 
 _MOST_KEPT = 1024
 """Points of a job whose estimates are kept for the trace."""
@@ -94,6 +94,12 @@ def _converted(ticket: Ticket, outcome: Outcome | Exception) -> Result:
         return Values(values)
     except Exception as error:  # what a backend gives that is no outcome fails this job alone
         return error
+
+
+def note_estimates(ticket: Ticket, outcome: Outcome) -> None:
+    """Keep the estimates that a journal gave, and tell the futures their standard errors."""
+    ticket.estimates = _kept(outcome)
+    _tell_errors(ticket, outcome)
 
 
 def _kept(outcome: Outcome) -> Estimates | None:

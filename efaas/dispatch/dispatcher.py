@@ -85,6 +85,10 @@ class Recorder(Protocol):
         """A job has ended; the ticket may be read but not kept."""
         ...
 
+    def job_recalled(self, ticket: Ticket) -> None:
+        """A journal has answered a job; the ticket may be read but not kept."""
+        ...
+
     def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
         """It is known whether jobs of a session that were guesses came true."""
         ...
@@ -204,6 +208,11 @@ class Dispatcher:
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
         if self._stranded:
             self._give_up()
+
+    def job_recalled(self, ticket: Ticket) -> None:
+        """A journal has answered a job: for the recorder."""
+        if self._recorder is not None:
+            self._recorder.job_recalled(ticket)
 
     def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
         """It is known whether jobs that were guesses came true: for the recorder."""

@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from efaas.branch import Branch, current_branch, entered
+from efaas.dispatch.attempts import note_estimates
 from efaas.dispatch.guess import Guess
 from efaas.dispatch.ticket import Ticket
 from efaas.errors import BranchRolledBack, ClosedError, DeadlockError
@@ -317,9 +318,12 @@ class SessionScope:
         )
         if self._recording is not None and made.loop_name:  # no check of a device
             outcome = self._recording.ask(ticket, made)
-            if outcome is not None and ticket.recall(outcome, self._dispatcher.now()):
-                with self._lock:
-                    self.recalled += ticket.points
+            if outcome is not None:
+                note_estimates(ticket, outcome)
+                if ticket.recall(outcome, self._dispatcher.now()):
+                    self._dispatcher.job_recalled(ticket)
+                    with self._lock:
+                        self.recalled += ticket.points
         return ticket
 
     def _ticket(

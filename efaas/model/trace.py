@@ -7,7 +7,16 @@ from typing import Any, Literal, TypeAlias
 
 from efaas.model.job import AttemptRecord, Usage
 
-__all__ = ["Fate", "How", "PastAttempt", "TracedAttempt", "TracedLoop", "TracedRound", "TracedStep"]
+__all__ = [
+    "Fate",
+    "How",
+    "PastAttempt",
+    "TracedAttempt",
+    "TracedLoop",
+    "TracedRecall",
+    "TracedRound",
+    "TracedStep",
+]
 
 _NO_USAGE = Usage()
 
@@ -165,6 +174,35 @@ class TracedStep:
     def wait_seconds(self) -> float:
         """How long the optimizer waited for it."""
         return self.answered_at - self.asked_at
+
+
+@dataclass(frozen=True, slots=True)
+class TracedRecall:
+    """A job whose values were taken from the session's journal: nothing ran, nothing was spent.
+
+    Attributes:
+        job_id: The job.
+        loop_id: The loop, or None.
+        backend: Where its loop was then.
+        calibration_id: The calibration that its values were measured under, where it is known.
+        is_guess: Whether it was recalled as a guess.
+        at: When.
+        evaluations: Points recalled.
+        shots: Shots of each measurement setting that they had taken; None for exact ones.
+        values: The estimates, for evaluations of one observable; else ``()``.
+        stds: Their standard errors.
+    """
+
+    job_id: int
+    loop_id: str | None
+    backend: str
+    calibration_id: str | None
+    is_guess: bool
+    at: float
+    evaluations: int
+    shots: int | None
+    values: tuple[float, ...] = ()
+    stds: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

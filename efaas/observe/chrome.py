@@ -127,6 +127,18 @@ def _of_loop(trace: Trace, loop_id: str, name: str, first: int) -> Iterator[dict
                 yield _slice(
                     trace, title, "wait", _LOOPS, track, step.asked_at, step.answered_at, args
                 )
+    for recall in trace.recalled:
+        if recall.loop_id == loop_id:
+            yield {
+                "name": f"job {recall.job_id} taken from the journal",
+                "cat": "recall",
+                "ph": "i",
+                "s": "t",
+                "ts": _micros(trace, recall.at),
+                "pid": _LOOPS,
+                "tid": first,
+                "args": {"evaluations": recall.evaluations, "values": list(recall.values)},
+            }
     for event in trace.events:
         if event.loop_id == loop_id:
             yield {

@@ -67,6 +67,12 @@ class Recorder:
         if tape is not None:
             tape.ended(finished)
 
+    def job_recalled(self, recalled: EndedJob) -> None:
+        """Write down a job that the session's journal answered; it is in no sum."""
+        tape = self._tapes.get(recalled.job.session_id)
+        if tape is not None:
+            tape.recalled(recalled)
+
     def guesses_settled(self, session_id: int, job_ids: Sequence[int], *, is_hit: bool) -> None:
         """Write down whether guesses of a session came true."""
         tape = self._tapes.get(session_id)

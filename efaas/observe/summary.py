@@ -106,6 +106,7 @@ def tables(trace: Trace) -> list[Table]:
         _waterfall(trace, found),
         _speculation(trace),
         _cost(trace),
+        _recalled(trace),
         _devices(trace),
         _loops(trace),
         _events(trace),
@@ -226,6 +227,32 @@ def _cost(trace: Trace) -> Table:
             Column("failed", ",", "Points whose attempt failed."),
             Column("best value", ".6g", "Lowest value that an optimizer was given."),
             Column("± std", ".2g", "Its standard error."),
+        ),
+        tuple(rows),
+    )
+
+
+def _recalled(trace: Trace) -> Table:
+    rows: list[tuple[Cell, ...]] = []
+    for loop_id, name in trace.loop_names.items():
+        mine = [recall for recall in trace.recalled if recall.loop_id == loop_id]
+        if mine:
+            rows.append(
+                (
+                    name,
+                    sum(recall.evaluations for recall in mine),
+                    sum(recall.evaluations * (recall.shots or 0) for recall in mine),
+                    ", ".join(dict.fromkeys(recall.backend for recall in mine)),
+                )
+            )
+    return Table(
+        "recalled",
+        "Taken from the journal",
+        (
+            Column("loop"),
+            Column("evaluations", ",", "Points that an earlier run had measured."),
+            Column("shots spared", ",", "Shots of each measurement setting that they had taken."),
+            Column("backend", explained="Where the loop was."),
         ),
         tuple(rows),
     )

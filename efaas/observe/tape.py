@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from efaas.model.job import Job, JobState, Usage
     from efaas.model.trace import How, PastAttempt
 
-__all__ = ["Answer", "Begun", "EndedJob", "RunTape", "Seen", "Tape"]
+__all__ = ["Answer", "Begun", "EndedJob", "Recalled", "RunTape", "Seen", "Tape"]
 
 MOST = 20_000
 """Jobs on backends, classical steps, answers and rounds that are kept, of each the latest."""
@@ -79,6 +79,20 @@ class Seen(NamedTuple):
     past: tuple[PastAttempt, ...]
 
 
+class Recalled(NamedTuple):
+    """A job that the journal answered; fields as of ``TracedRecall``, with its estimates."""
+
+    job_id: int
+    loop_id: str | None
+    backend: str
+    calibration_id: str | None
+    is_guess: bool
+    at: float
+    evaluations: int
+    shots: int | None
+    estimates: Any
+
+
 class Begun(NamedTuple):
     """A round; fields as of ``TracedRound``."""
 
@@ -118,6 +132,7 @@ class Tape:
         most: How many of each kind are kept.
         jobs: Jobs that ended on a backend; the fields of ``Seen`` of each.
         steps: Classical steps that ended, likewise.
+        recalls: Jobs that the journal answered.
         verdicts: Jobs that were guesses, and whether they came true.
         rounds: Rounds of optimizers.
         answers: Answers to optimizers.
@@ -135,6 +150,7 @@ class Tape:
         self.most = most
         self.jobs: deque[tuple[Any, ...]] = deque(maxlen=most)
         self.steps: deque[tuple[Any, ...]] = deque(maxlen=most)
+        self.recalls: deque[Recalled] = deque(maxlen=most)
         self.verdicts: deque[tuple[int, bool]] = deque(maxlen=4 * most)
         self.rounds: deque[Begun] = deque(maxlen=most)
         self.answers: deque[Answer] = deque(maxlen=most)
@@ -181,6 +197,24 @@ class Tape:
                 job.estimates,
                 None if error is None else f"{type(error).__name__}: {error}",
                 job.past,
+            )
+        )
+
+    def recalled(self, job: EndedJob) -> None:
+        """Write down a job that the journal answered."""
+        about = job.job
+        at = self.now() if job.finished_at is None else job.finished_at
+        self.recalls.append(
+            Recalled(
+                about.id,
+                about.loop_id,
+                job.where or "",
+                job.calibration_id,
+                about.speculative,
+                at,
+                job.points,
+                job.shots,
+                job.estimates,
             )
         )
 

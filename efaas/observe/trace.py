@@ -15,6 +15,7 @@ from efaas.model.trace import (
     PastAttempt,
     TracedAttempt,
     TracedLoop,
+    TracedRecall,
     TracedRound,
     TracedStep,
 )
@@ -46,6 +47,7 @@ class Trace:
         steps: What optimizers were answered, in order.
         events: What changed under the loops, and what was done about it.
         loops: Where each loop is, and why.
+        recalled: Jobs whose values were taken from the session's journal, in order.
         opened_at: When the session was opened, in its clock's seconds, as all instants here.
         taken_at: When this trace was taken.
         taken_on: The same in the calendar's time, ISO 8601, or "" where it is not known.
@@ -59,6 +61,7 @@ class Trace:
     steps: tuple[TracedStep, ...] = ()
     events: tuple[LoopEvent, ...] = ()
     loops: tuple[TracedLoop, ...] = ()
+    recalled: tuple[TracedRecall, ...] = ()
     opened_at: float = 0.0
     taken_at: float = 0.0
     taken_on: str = ""
@@ -88,7 +91,12 @@ class Trace:
     def loop_names(self) -> Mapping[str, str]:
         """A short name for each loop: "loop 1" for the first that ran something."""
         known = dict.fromkeys(
-            [*self.loop_ids, *(s.loop_id for s in self.steps), *(x.id for x in self.loops)]
+            [
+                *self.loop_ids,
+                *(s.loop_id for s in self.steps),
+                *(x.id for x in self.loops),
+                *(x.loop_id for x in self.recalled if x.loop_id is not None),
+            ]
         )
         return {loop_id: f"loop {number}" for number, loop_id in enumerate(known, 1)}
 
@@ -182,6 +190,7 @@ class Recording:
         self._verdicts = tape.verdicts.copy()
         self._rounds = tape.rounds.copy()
         self._answers = tape.answers.copy()
+        self._recalls = tape.recalls.copy()
         self._loops = loops
         self._values: dict[str, Any] = {
             "events": tuple(events),
@@ -199,12 +208,16 @@ class Recording:
         verdicts = dict(self._verdicts)
         attempts = [a for seen in self._seen for a in _attempts(Seen(*seen), verdicts)]
         attempts.sort(key=lambda a: (a.finished_at, a.job_id, a.number))
-        ids = dict.fromkeys(a.loop_id for a in attempts if a.loop_id is not None)
+        known = [*(a.loop_id for a in attempts), *(seen.loop_id for seen in self._recalls)]
+        ids = dict.fromkeys(loop_id for loop_id in known if loop_id is not None)
         return Trace(
             attempts=tuple(attempts),
             rounds=tuple([TracedRound(*begun) for begun in self._rounds]),
             steps=tuple([TracedStep(*answer) for answer in self._answers]),
             loops=tuple(self._loops(ids)),
+            recalled=tuple(
+                [TracedRecall(*seen[:-1], *_estimates(seen.estimates)) for seen in self._recalls]
+            ),
             **self._values,
         )
 

@@ -2,9 +2,9 @@
 
 The first line is the head: ``{"format": "efaas-trace", "version": 1, ...}`` with the values of the
 session. Each further line is an object with ``"record"``: ``"loop"``, ``"attempt"``, ``"round"``,
-``"step"`` or ``"event"``, and the fields of the dataclass of that name in ``efaas.model.trace`` or
-``efaas.model.events``. A field that is left out has its default. A reader skips fields and records
-that it does not know; the version grows when that would not do.
+``"step"``, ``"event"`` or ``"recall"``, and the fields of the dataclass of that name in
+``efaas.model.trace`` or ``efaas.model.events``. A field that is left out has its default. A reader
+skips fields and records that it does not know; the version grows when that would not do.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Any, cast, get_args, get_type_hints
 
 from efaas.errors import InputError
 from efaas.model.events import LoopEvent
-from efaas.model.trace import TracedAttempt, TracedLoop, TracedRound, TracedStep
+from efaas.model.trace import TracedAttempt, TracedLoop, TracedRecall, TracedRound, TracedStep
 from efaas.observe.trace import Trace
 
 __all__ = ["FORMAT", "VERSION", "load_trace", "write_trace"]
@@ -33,6 +33,7 @@ _RECORDS: Mapping[str, tuple[str, type]] = {
     "round": ("rounds", TracedRound),
     "step": ("steps", TracedStep),
     "event": ("events", LoopEvent),
+    "recall": ("recalled", TracedRecall),
 }
 _HEAD = ("opened_at", "taken_at", "taken_on", "seed", "tenant", "dropped")
 

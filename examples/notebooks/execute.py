@@ -17,7 +17,7 @@ from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
 HERE = Path(__file__).parent
-SECONDS = 150  # a cell's longest
+SECONDS = 600  # a cell's longest, on a busy machine
 
 
 def executed(path: Path, folder: Path = HERE) -> Any:

@@ -22,6 +22,7 @@ from efaas.errors import InputError, MissingPackageError
 from efaas.model.job import JobState
 from efaas.observe import Trace, load_trace
 from efaas.observe.chrome import chrome_events, rows_of
+from efaas.observe.summary import tables
 from efaas.observe.tape import Tape
 from efaas.optimize.asks import Ask
 from efaas.testing import FakeBackend
@@ -170,6 +171,58 @@ def test_a_job_that_never_ran_is_no_attempt() -> None:
         backend.release(1)
         running.result()
         assert [a.state for a in session.trace.attempts] == [JobState.DONE]
+
+
+class TestRecalled:
+    """A run that a journal answers again from the start."""
+
+    @pytest.fixture
+    def runs(self, tmp_path: Path) -> list[Trace]:
+        traces = []
+        for evaluations in (10, 14):
+            with efaas.EFSession(FakeBackend(), seed=4, journal=tmp_path / "run.efaas") as session:
+                energy = session.objective(ANSATZ, "ZZ")
+                efaas.minimize(
+                    energy, ZEROS, method="COBYLA", options={"maxiter": evaluations}, progress=False
+                )
+                traces.append(session.trace)
+        return traces
+
+    def test_what_the_journal_answers_is_no_attempt_but_a_recall(self, runs: list[Trace]) -> None:
+        first, second = runs
+        assert first.recalled == ()
+        assert sum(it.evaluations for it in second.recalled) == len(first.attempts) == 10
+        assert len(second.attempts) == 14 - 10
+
+    def test_a_recall_has_the_values_and_errors_that_were_measured(self, runs: list[Trace]) -> None:
+        first, second = runs
+        measured = [(*a.values, *a.stds, a.calibration_id, a.shots) for a in first.attempts]
+        recalled = [(*r.values, *r.stds, r.calibration_id, r.shots) for r in second.recalled]
+        assert recalled == measured
+
+    def test_an_optimizer_is_told_the_same_errors_as_before(self, runs: list[Trace]) -> None:
+        told = [[(s.value, s.std) for s in trace.steps] for trace in runs]
+        assert told[1][:10] == told[0]
+
+    def test_it_is_in_the_file_in_the_tables_and_in_chromes_events(
+        self, runs: list[Trace], tmp_path: Path
+    ) -> None:
+        _, second = runs
+        second.save(tmp_path / "run.jsonl")
+        assert load_trace(tmp_path / "run.jsonl") == second
+        [table] = [table for table in tables(second) if table.name == "recalled"]
+        assert table.rows == (("loop 1", 10, 10 * 4096, "fake"),)
+        marks = [event for event in chrome_events(second) if event.get("cat") == "recall"]
+        assert len(marks) == 10
+
+    def test_a_loop_that_ran_nothing_new_has_its_name_and_its_place(self, tmp_path: Path) -> None:
+        for _ in range(2):
+            with efaas.EFSession(FakeBackend(), seed=4, journal=tmp_path / "run.efaas") as session:
+                session.objective(ANSATZ, "ZZ")(ZEROS)
+                trace = session.trace
+        assert trace.attempts == ()
+        assert list(trace.loop_names.values()) == ["loop 1"]
+        assert [loop.backend for loop in trace.loops] == ["fake"]
 
 
 class TestJsonLines:
