@@ -10,7 +10,7 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures._base import CANCELLED, PENDING, RUNNING
 from contextlib import AbstractContextManager
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, overload
 
 from efaas.branch import Branch, current_branch
 from efaas.equality import is_exactly_equal
@@ -187,14 +187,20 @@ class QuantumFuture(Future[T]):
         """Wait in a coroutine; cancelling the coroutine cancels the job."""
         return asyncio.wrap_future(self).__await__()
 
-    def then(self, fn: Callable[[T], U | QuantumFuture[U]]) -> QuantumFuture[U]:
+    @overload
+    def then(self, fn: Callable[[T], QuantumFuture[U]]) -> QuantumFuture[U]: ...
+
+    @overload
+    def then(self, fn: Callable[[T], U]) -> QuantumFuture[U]: ...
+
+    def then(self, fn: Callable[[T], Any]) -> QuantumFuture[Any]:
         """The future of ``fn(value)``, run as a classical step once the value is here.
 
         Args:
             fn: Takes the value. If it returns a ``QuantumFuture``, the result is that future's.
         """
         branch = current_branch(self._scope.root)
-        out: QuantumFuture[U] = QuantumFuture(self._scope)
+        out: QuantumFuture[Any] = QuantumFuture(self._scope)
         self._scope.register(out, branch)
 
         def run(source: Future[T]) -> None:
@@ -204,14 +210,34 @@ class QuantumFuture(Future[T]):
         _when_done(self, run, out)
         return out
 
+    @overload
     def speculate(
         self,
-        fn: Callable[[T], U | QuantumFuture[U]],
+        fn: Callable[[T], QuantumFuture[U]],
+        *,
+        guess: T | _Missing = ...,
+        guesses: Iterable[T] | None = ...,
+        accept: Callable[[T, T], bool] | None = ...,
+    ) -> QuantumFuture[U]: ...
+
+    @overload
+    def speculate(
+        self,
+        fn: Callable[[T], U],
+        *,
+        guess: T | _Missing = ...,
+        guesses: Iterable[T] | None = ...,
+        accept: Callable[[T, T], bool] | None = ...,
+    ) -> QuantumFuture[U]: ...
+
+    def speculate(
+        self,
+        fn: Callable[[T], Any],
         *,
         guess: T | _Missing = _MISSING,
         guesses: Iterable[T] | None = None,
         accept: Callable[[T, T], bool] | None = None,
-    ) -> QuantumFuture[U]:
+    ) -> QuantumFuture[Any]:
         """The future of ``fn(value)``, begun now on a guess of the value.
 
         ``fn(guess)`` starts at once as a classical step. What it submits through this session is
@@ -238,7 +264,7 @@ class QuantumFuture(Future[T]):
         if not tried:
             raise InputError("guesses is empty: expected at least one guess of the value")
         parent = current_branch(self._scope.root)
-        out: QuantumFuture[U] = QuantumFuture(self._scope)
+        out: QuantumFuture[Any] = QuantumFuture(self._scope)
         self._scope.register(out, parent)
         branches: list[_GuessedBranch] = []
         if not self.done():
@@ -270,7 +296,7 @@ class QuantumFuture(Future[T]):
                 self._scope.settle(promoted=promoted, is_hit=True)
                 out._follow_step(hit.step)
 
-        def abandon(ended: Future[U]) -> None:
+        def abandon(ended: Future[Any]) -> None:
             if ended.cancelled():
                 _roll_back(self._scope, branches)
 

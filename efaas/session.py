@@ -540,6 +540,7 @@ class EFSession:
                 if isinstance(backend, Remote)
             },
             recording=self._sight.recording(),
+            play=_played,
         )
 
     @property
@@ -733,6 +734,12 @@ def _kept(backends: Mapping[str, Backend], book: Book | None) -> list[ProviderSe
             logs.append(book.provider_sessions(name))
             backend.keep_sessions_in(logs[-1])
     return logs
+
+
+def _played(trace: Trace) -> WhatIf:
+    from efaas.cloud.what_if import what_if
+
+    return what_if(trace)
 
 
 # Not a method: what is seen of a session must not keep it from going when nobody refers to it.

@@ -11,7 +11,8 @@ from efaas.observe.report import BackendTotals, CheckTotals, SessionReport
 from efaas.observe.tape import EndedJob, Tape
 
 if TYPE_CHECKING:
-    from efaas.observe.trace import Recording
+    from efaas.observe.report import Alternatives
+    from efaas.observe.trace import Recording, Trace
     from efaas.policies.budget import Spending
 
 __all__ = ["FinishedJob", "Recorder"]
@@ -90,6 +91,7 @@ class Recorder:
         recalled: int = 0,
         spending: Mapping[str, Spending] | None = None,
         recording: Recording | None = None,
+        play: Callable[[Trace], Alternatives] | None = None,
     ) -> SessionReport:
         """The sums of one session so far.
 
@@ -102,6 +104,7 @@ class Recorder:
             recalled: Points whose values were taken from the session's journal.
             spending: What was spent at providers, by backend.
             recording: What the session did, one by one.
+            play: Plays a trace again under other policies.
         """
         sums = dict(self._places.get(session_id, {}))
         places = {name: place.totals() for name, place in sums.items()}
@@ -115,6 +118,7 @@ class Recorder:
             recalled=recalled,
             spending=spending or {},
             recording=recording,
+            play=play,
         )
 
     def forget(self, session_id: int) -> None:

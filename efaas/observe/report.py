@@ -2,22 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from efaas.errors import InputError
+from efaas.observe.spent import spent_table
 from efaas.observe.summary import tables
 
 if TYPE_CHECKING:
     import os
 
+    from efaas.observe.summary import Table
     from efaas.observe.trace import Recording, Trace
     from efaas.policies.budget import Spending
 
-__all__ = ["BackendTotals", "CheckTotals", "SessionReport"]
+__all__ = ["Alternatives", "BackendTotals", "CheckTotals", "SessionReport"]
+
+_ELSEWHERE = "What its loops would have waited for and cost in other modes, simulated"
+_MOST_PLAYED = 500
+"""Evaluations up to which other modes are played whenever a report is printed."""
+
+
+class Alternatives(Protocol):
+    """What a session's loops would have waited for, and cost, under other policies."""
+
+    def __str__(self) -> str:
+        """A table in text."""
+        ...
+
+    def _repr_html_(self) -> str:
+        """The same for a page or a notebook."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +107,7 @@ class SessionReport:
         spending: What was spent at providers, by backend: expected before, measured after; by all
             sessions on them.
         recording: What it did, one by one.
+        play: Plays a trace again under other policies; see ``what_if``.
     """
 
     seconds: float
@@ -100,6 +119,7 @@ class SessionReport:
     recalled: int = 0
     spending: Mapping[str, Spending] = field(default_factory=dict)
     recording: Recording | None = field(default=None, repr=False, compare=False)
+    play: Callable[[Trace], Alternatives] | None = field(default=None, repr=False, compare=False)
 
     @property
     def trace(self) -> Trace | None:
@@ -122,19 +142,53 @@ class SessionReport:
             raise InputError(f"a report is saved as .html, got {path.name!r}")
         if self.trace is None:
             raise InputError("this report holds sums only: there is nothing to draw")
-        path.write_text(page(self.trace, self.totals()), encoding="utf-8")
+        more = [("spent", table.title, table.html()) for table in self._spent()]
+        played = self.what_if()
+        if played is not None:
+            more.append(("elsewhere", _ELSEWHERE, played._repr_html_()))
+        path.write_text(page(self.trace, self.totals(), more), encoding="utf-8")
+
+    def what_if(self) -> Alternatives | None:
+        """What its loops would have waited for, and cost, in other modes; print it for a table.
+
+        As ``EFSession.what_if()``, with its defaults. None where no loop has evaluated anything.
+        """
+        trace = self.trace
+        if self.play is None or trace is None or not trace.attempts:
+            return None
+        try:
+            return self.play(trace)
+        except InputError:  # there is no loop in it that can be played
+            return None
 
     def __str__(self) -> str:
-        made = [] if self.trace is None else tables(self.trace)
-        return "\n\n".join([self.totals(), *map(str, made)])
+        played = self._quickly_played()
+        parts = [self.totals(), *map(str, self._tables())]
+        return "\n\n".join(parts if played is None else [*parts, f"{_ELSEWHERE}:\n{played}"])
 
     def __repr__(self) -> str:
         return str(self)
 
     def _repr_html_(self) -> str:
         """The same for notebooks."""
-        made = [] if self.trace is None else tables(self.trace)
-        return f"<pre>{escape(self.totals())}</pre>" + "".join(table.html() for table in made)
+        played = self._quickly_played()
+        shown = [table.html() for table in self._tables()]
+        shown += [] if played is None else [f"<p>{_ELSEWHERE}</p>", played._repr_html_()]
+        return f"<pre>{escape(self.totals())}</pre>" + "".join(shown)
+
+    def _tables(self) -> list[Table]:
+        return [*([] if self.trace is None else tables(self.trace)), *self._spent()]
+
+    def _spent(self) -> list[Table]:
+        table = spent_table(self.spending)
+        return [table] if table.rows else []
+
+    def _quickly_played(self) -> Alternatives | None:
+        """What other modes would have cost, unless playing it would take longer than a moment."""
+        trace = self.trace
+        if trace is None or sum(a.evaluations for a in trace.attempts) > _MOST_PLAYED:
+            return None
+        return self.what_if()
 
     def totals(self) -> str:
         """The sums, as a table in text."""

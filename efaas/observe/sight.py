@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from efaas.model.job import CPU, JobState
 from efaas.model.standing import Standing
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from efaas.model.profile import CircuitProfile
     from efaas.observe.summary import Table
     from efaas.observe.tape import RunTape, Tape
+    from efaas.policies.budget import Spending
     from efaas.policies.placement import Explanation
 
 __all__ = ["Pinned", "Sight"]
@@ -50,6 +51,15 @@ class Calibrated(Protocol):
 
     def calibration(self) -> Calibration:
         """The present one."""
+        ...
+
+
+@runtime_checkable
+class Spends(Protocol):
+    """A backend at a provider that charges."""
+
+    def spending(self) -> Spending:
+        """What was spent so far."""
         ...
 
 
@@ -183,7 +193,9 @@ class Sight:
             age = self._backends[backend].calibration().age_seconds()
         except Exception:  # a device that cannot be asked now has no date
             age = None
-        return Standing(backend, age, self.tape.qpu_seconds.get(loop_id, 0.0))
+        device = self._backends[backend]
+        budget = device.spending().uses if isinstance(device, Spends) else ()
+        return Standing(backend, age, self.tape.qpu_seconds.get(loop_id, 0.0), budget)
 
     def _loop(self, loop_id: str, pin: Pinned) -> TracedLoop:
         backend = pin.explanation.backend

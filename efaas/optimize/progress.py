@@ -87,6 +87,7 @@ class Progress:
             quiet_seconds: Show nothing before the run takes so long.
         """
         self._fun = fun if isinstance(fun, Standings) else None
+        self._shots = 0 if self._fun is None else self._fun.shots or 0
         self._now = time.monotonic if self._fun is None else self._fun.now
         self._limits = limits
         self._most = _most_evaluations(options)
@@ -158,10 +159,11 @@ class Progress:
             parts.append(f"TTNS {_duration(self._ttns)}")
         if self._guessed:
             parts.append(f"{self._hits:,} of {self._guessed:,} guesses used")
-        if self._fun is not None:
-            parts += self._spent(self._fun)
+        standing = None if self._fun is None else self._fun.standing()
+        if standing is not None:
+            parts += self._spent(standing)
         seconds = self._now() - self._began_at
-        left = None if has_ended else self._seconds_left(seconds)
+        left = None if has_ended else self._seconds_left(seconds, standing)
         parts.append(f"{_duration(seconds)} gone" + ("" if left is None else f", {left} left"))
         return " | ".join([*parts, "done"] if has_ended else parts)
 
@@ -170,28 +172,30 @@ class Progress:
             self._has_shown = True
             self._lines.show(self, self.text)
 
-    def _spent(self, fun: Standings) -> list[str]:
-        standing = fun.standing()
+    def _spent(self, standing: Standing) -> list[str]:
         where = standing.backend
         if standing.calibration_age_seconds is not None:
             where += f", calibrated {_duration(standing.calibration_age_seconds)} ago"
         spent = f"{standing.qpu_seconds:.3g} QPU s"
-        if fun.shots:
-            shots = (self._asked + self._guessed) * fun.shots
+        if self._shots:
+            shots = (self._asked + self._guessed) * self._shots
             of = "" if self._limits.max_shots is None else f" of {self._limits.max_shots:,}"
             spent = f"{shots:,}{of} shots, {spent}"
-        return [where, spent]
+        budget = ", ".join(map(str, standing.budget))
+        return [where, spent, *([f"budget {budget}"] if budget else [])]
 
-    def _seconds_left(self, seconds: float) -> str | None:
+    def _seconds_left(self, seconds: float, standing: Standing | None) -> str | None:
         """At the present pace, until the first bound that is known; in words."""
         limits = self._limits
-        shots = 0 if self._fun is None else (self._asked + self._guessed) * (self._fun.shots or 0)
-        bounds = [
+        shots = (self._asked + self._guessed) * self._shots
+        bounds: list[tuple[float, float | None]] = [
             (self._rounds, limits.max_rounds),
             (self._evaluations, self._most),
             (shots, limits.max_shots),
             (seconds, limits.max_seconds),
         ]
+        if standing is not None:
+            bounds += [(use.spent, use.allowed) for use in standing.budget]
         left = [
             seconds * (most - done) / done for done, most in bounds if most is not None and done > 0
         ]

@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, fields
 
 from efaas.errors import BudgetError, InputError
+from efaas.model.standing import BudgetUse
 
 __all__ = ["NO_BUDGET", "Budget", "Grant", "Spending", "Treasury"]
 
@@ -110,6 +111,18 @@ class Spending:
     reserved_seconds: float = 0.0
     unmeasured: int = 0
     budget: Budget = NO_BUDGET
+
+    @property
+    def uses(self) -> tuple[BudgetUse, ...]:
+        """What is gone of each thing that the budget bounds."""
+        found = (
+            ("jobs", float(self.jobs), self.budget.jobs),
+            ("QPU s", self.qpu_seconds, self.budget.qpu_seconds),
+            ("session s", self.session_seconds, self.budget.session_seconds),
+            ("money", self.money or 0.0, self.budget.money),
+        )
+        bounded = [each for each in found if each[2] is not None]
+        return tuple([BudgetUse(name, spent, allowed or 0.0) for name, spent, allowed in bounded])
 
     def __str__(self) -> str:
         parts = [

@@ -1,12 +1,13 @@
 """Runs the notebooks from top to bottom and keeps what they show.
 
-    python examples/notebooks/execute.py [NAME...]
+    python examples/notebooks/execute.py [NAME...] [--into FOLDER]
 
-Each is run in a kernel of its own, and written back with its outputs and nothing else that a run
-leaves behind. With EFAAS_NOTEBOOKS=small in the environment they do less, as in the tests.
+Each is run in a kernel of its own, and written back, or into a folder, with its outputs and nothing
+else that a run leaves behind. With EFAAS_NOTEBOOKS=small in the environment they do less, as in the
+tests.
 """
 
-import sys
+import argparse
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -20,18 +21,14 @@ HERE = Path(__file__).parent
 SECONDS = 600  # a cell's longest, on a busy machine
 
 
-def executed(path: Path, folder: Path = HERE) -> Any:
-    """The notebook with the outputs of a run of its cells.
-
-    Args:
-        path: The notebook; the file is not changed.
-        folder: Where its kernel runs; there it finds what it imports.
+def executed(path: Path) -> Any:
+    """The notebook with the outputs of a run of its cells; the file is not changed.
 
     Raises:
         nbclient.exceptions.CellExecutionError: A cell fails.
     """
     notebook = nbformat.read(path, as_version=4)  # type: ignore[no-untyped-call]
-    where = {"metadata": {"path": str(folder)}}
+    where = {"metadata": {"path": str(HERE)}}
     with TemporaryDirectory() as sockets:  # files, since ports may be taken by somebody else
         kernel = KernelManager(transport="ipc", ip=str(Path(sockets) / "kernel"))
         try:
@@ -53,13 +50,17 @@ def cleaned(notebook: Any) -> Any:
 
 
 def main() -> None:
-    names = sys.argv[1:]
+    parser = argparse.ArgumentParser(description="Run the notebooks and keep what they show.")
+    parser.add_argument("names", nargs="*", help="how the names begin; all notebooks by default")
+    parser.add_argument("--into", type=Path, default=HERE, help="where to write them")
+    given = parser.parse_args()
     for path in sorted(HERE.glob("*.ipynb")):
-        if not names or any(path.name.startswith(name) for name in names):
+        if not given.names or path.name.startswith(tuple(given.names)):
             began_at = time.perf_counter()
             notebook = cleaned(executed(path))
-            nbformat.write(notebook, path)  # type: ignore[no-untyped-call]
-            size = path.stat().st_size
+            target = given.into / path.name
+            nbformat.write(notebook, target)  # type: ignore[no-untyped-call]
+            size = target.stat().st_size
             print(f"{path.name}: {time.perf_counter() - began_at:.0f} s, {size / 1000:.0f} kB")
 
 

@@ -20,6 +20,7 @@ from efaas.optimize.limits import Limits
 from efaas.optimize.lines import Lines
 from efaas.optimize.observers import Observers
 from efaas.optimize.progress import Progress
+from efaas.policies.budget import Budget, Spending
 from efaas.testing import FakeBackend
 
 ANSATZ = efficient_su2(2, reps=1)
@@ -118,7 +119,6 @@ class TestLine:
         clock = VirtualClock()
         fun = SimpleNamespace(shots=10, now=clock.now, standing=lambda: None)
         progress = Progress(fun, Limits(max_rounds=10), {"maxfev": 4}, Lines(io.StringIO()))
-        progress._spent = lambda _: []  # type: ignore[method-assign]
         progress.launched((), asked=1, guessed=0)
         clock.advance(3.0)
         progress.answered("value", 1.0, evaluations=1, best=1.0)
@@ -131,6 +131,42 @@ class TestLine:
             progress.took(SimpleNamespace(std_error=std))
             progress.answered("value", value, evaluations=1, best=1.0)
         assert "now 2 ± 0.5 | best 1 ± 0.25" in progress.text()
+
+
+class Charging(FakeBackend):
+    """A device that charges 2 s for a job, as far as its budget goes."""
+
+    def spending(self) -> Spending:
+        """What its rounds have cost."""
+        budget = Budget(qpu_seconds=40.0, jobs=60)
+        return Spending(jobs=len(self.rounds), qpu_seconds=2.0 * len(self.rounds), budget=budget)
+
+
+class TestBudget:
+    @staticmethod
+    def line(**limits: int) -> str:
+        clock = VirtualClock()
+        terminal = Terminal()
+        device = Charging("lab", clock=clock, round_seconds=1.0)
+        with efaas.EFSession(device, seed=1, clock=clock) as session:
+            energy = session.objective(ANSATZ, "ZZ", shots=100)
+            shown = Progress(energy, Limits(**limits), {}, Lines(terminal))
+            energy(START)
+            shown.launched([], asked=1, guessed=0)
+            shown.answered("value", 1.0, evaluations=1, best=1.0)
+            for _ in range(4):
+                energy(START)
+            return shown.text()
+
+    def test_the_line_says_what_is_gone_of_the_backends_budget(self) -> None:
+        assert "| budget 5 of 60 jobs, 10 of 40 QPU s |" in self.line()
+
+    def test_the_time_left_goes_by_the_budget_where_that_ends_first(self) -> None:
+        assert "5 s gone, at most 15 s left" in self.line()  # 10 of 40 QPU s took 5 s
+        assert "5 s gone, at most 5 s left" in self.line(max_rounds=2)
+
+    def test_without_a_budget_nothing_is_said_of_one(self) -> None:
+        assert Spending().uses == ()
 
 
 class TestLines:

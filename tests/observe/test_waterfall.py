@@ -11,10 +11,13 @@ from observed_run import ANSATZ, START, observed_run
 
 import efaas
 from efaas.clock import VirtualClock
+from efaas.cloud.what_if import what_if
 from efaas.model.trace import TracedAttempt, TracedRound, TracedStep
 from efaas.observe import SessionReport, Trace
+from efaas.observe.spent import spent_table
 from efaas.observe.summary import tables
 from efaas.observe.waterfall import PHASES, Phases, iterations, median_ttns, total
+from efaas.policies.budget import Budget, Spending
 from efaas.testing import FakeBackend
 
 
@@ -74,6 +77,35 @@ class TestIterations:
             classical=0.75, guessing=0.25, queue=0.25, qpu=1.5, transfer=1.25, masked=2 * 2.0
         )
 
+    def test_waiting_for_a_guess_under_way_is_told_from_thinking(self) -> None:
+        """Round 1 ends at 4. Its guess is asked for at 5 and comes at 7; round 2 begins at 8."""
+        job = TracedAttempt(
+            1, 1, "ada", "a", "lab", "c", "done", "asked for", None, 1, 100, 1, 1, 1, 1, 4,
+            qpu_seconds=3.0,
+        )  # fmt: skip
+        late = replace(
+            job, job_id=3, submitted_at=8.0, queued_at=8.0, dispatched_at=8.0, first_shot_at=8.0,
+            finished_at=11.0,
+        )  # fmt: skip
+        first = TracedStep("a", 1, 1, "value", "round", 1, 1.0, 4.0, 0.0, 1, 0.5)
+        under_way = replace(
+            first, number=2, how="guess", asked_at=5.0, answered_at=7.0, think_seconds=1.0
+        )
+        second = replace(first, number=3, round=2, asked_at=8.0, answered_at=11.0)
+        found = iterations(
+            Trace(
+                attempts=(job, late),
+                rounds=(
+                    TracedRound("a", 1, 1, 1.0, (1,), 1, 1),
+                    TracedRound("a", 1, 2, 8.0, (3,), 1, 0),
+                ),
+                steps=(first, under_way, second),
+            )
+        )
+        assert found[0].phases == Phases(qpu=3.0, masked=3.0)
+        assert found[1].phases == Phases(classical=2.0, awaiting=2.0, qpu=3.0)
+        assert found[1].cycle_seconds == 7.0
+
     def test_a_finite_difference_is_one_iteration(self) -> None:
         with efaas.EFSession(FakeBackend(), seed=1) as session:
             energy = session.objective(ANSATZ, "ZZ")
@@ -121,8 +153,38 @@ class TestReport:
             assert str(session.report()).startswith("session open for")
             assert tables(session.trace) == []
 
-    def test_a_notebook_gets_the_same_tables(self, report: SessionReport) -> None:
-        assert report._repr_html_().count("<table") == len(tables(observed_run()[0]))
+    def test_a_notebook_gets_the_same_tables_and_that_of_other_modes(
+        self, report: SessionReport
+    ) -> None:
+        assert report._repr_html_().count("<table") == len(tables(observed_run()[0])) + 1
+
+    def test_it_says_what_other_modes_would_have_taken(self, report: SessionReport) -> None:
+        trace, _ = observed_run()
+        played = report.what_if()
+        assert str(played) == str(what_if(trace))
+        assert str(report).endswith(str(played))
+        first_words = {line.split(" ")[0] for line in str(played).splitlines()}
+        assert {"sbq", "session", "efaas"} <= first_words
+
+    def test_nothing_is_played_where_no_loop_has_run(self) -> None:
+        with efaas.EFSession(FakeBackend(), seed=1) as session:
+            assert session.report().what_if() is None
+            session.call(sum, [1, 2]).result()
+            report = session.report()
+        assert report.what_if() is None
+        assert "other modes" not in str(report)
+
+    def test_what_was_spent_at_providers_stands_against_the_budget(self) -> None:
+        spent = Spending(
+            jobs=3, qpu_seconds=30.0, expected_seconds=24.0, budget=Budget(qpu_seconds=120, jobs=60)
+        )
+        report = SessionReport(1.0, spending={"ibm_torino": spent})
+        assert spent_table(report.spending).rows == (
+            ("ibm_torino", "jobs", 3, None, 60, 3 / 60),
+            ("ibm_torino", "QPU s", 30.0, 24.0, 120, 0.25),
+        )
+        assert "Spent at providers:" in str(report)
+        assert "25%" in report._repr_html_()
 
     def test_what_is_not_ours_is_escaped(self) -> None:
         backend = FakeBackend("<b>lab</b>")

@@ -22,12 +22,13 @@ _MOST_ROWS = 2000
 """Attempts in the table, the latest: more would make the page slow."""
 
 
-def page(trace: Trace, totals: str = "") -> str:
+def page(trace: Trace, totals: str = "", more: Sequence[tuple[str, str, str]] = ()) -> str:
     """A trace as an HTML document that loads nothing.
 
     Args:
         trace: What to show.
         totals: The report in text, to be shown as it is.
+        more: Further tables: a word, a title, and the table in HTML.
     """
     found = iterations(trace)
     attempts = _attempts(trace)
@@ -40,6 +41,7 @@ def page(trace: Trace, totals: str = "") -> str:
             "In numbers",
             "".join(scrolling(table.title, table.html()) for table in tables(trace)),
         ),
+        *[(name, title, scrolling(title, html)) for name, title, html in more],
         ("attempts", "Attempts", scrolling(attempts.title, attempts.html())),
         ("totals", "Totals", f"<pre>{escape(totals)}</pre>" if totals else ""),
     ]
