@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "examples" / "notebooks"
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
-MACHINE = re.compile(r"/root/|/home/|/Users/|/tmp/|/work/|site-packages|\.venv|\bpid \d")
+MACHINE = re.compile(r"/root/|/home/|/Users/|/tmp/|site-packages|\.venv|\bpid \d")
 
 nbformat = pytest.importorskip("nbformat")
 pytest.importorskip("nbclient")
