@@ -16,10 +16,11 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal
 
-# The long form of the reliability tests: thousands of kills, fifty thousand evaluations at once.
+# The long form of the reliability tests: thousands of kills, two hundred loops in storms of faults,
+# fifty thousand evaluations at once.
 soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --soak -v tests/journal/test_kill.py tests/runtime/test_kill.py \
-	  tests/test_load.py
+	  tests/runtime/test_storms.py tests/test_load.py
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check

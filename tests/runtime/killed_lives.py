@@ -11,6 +11,7 @@ import json
 import sys
 import threading
 import time
+from contextlib import closing
 from functools import partial
 from typing import Any
 
@@ -41,21 +42,28 @@ class Hurried:
         (wake or threading.Event()).wait(seconds / 4)
 
 
-def vqe(kind: str, journal: str | None) -> str:
-    """Run to the end; the bits of the result."""
+def vqe(kind: str, journal: str | None, **settings: Any) -> str:
+    """Run to the end; the bits of the result.
+
+    Args:
+        kind: Which of ``KINDS``.
+        journal: Its file, or None.
+        settings: Further ones of the backend.
+    """
     of_kind = KINDS[kind]
     method = of_kind["method"]
     jac = {"jac": "parameter-shift"} if method == "BFGS" else {}
     kept = None if journal is None else efaas.Journal(journal, of_kind["durability"])
+    settings.setdefault("clock", Hurried())
     backend = RuntimeBackend(
         "ibm_manila",
         options=FAST,
         mode=of_kind["mode"],
         limits=Limits(points=of_kind.get("points")),
         seeded=True,
-        clock=Hurried(),
+        **settings,
     )
-    with efaas.EFSession(backend, seed=11, journal=kept) as session:
+    with closing(backend), efaas.EFSession(backend, seed=11, journal=kept) as session:
         energy = session.objective(ansatz(), {"ZZ": 1.0, "XI": 0.5}, shots=32)
         result = efaas.minimize(
             energy,
@@ -65,7 +73,6 @@ def vqe(kind: str, journal: str | None) -> str:
             speculation="exact" if kind == "guesses" else "off",
             **jac,
         )
-    backend.close()
     return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
 
 

@@ -100,6 +100,16 @@ class TestALostSubmission:
         # What it may have cost is in the books.
         assert backend.spending().unmeasured == 1
 
+    def test_a_list_of_jobs_that_cannot_be_read_is_not_taken_for_an_empty_one(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        service.inject(Disconnect(after=True), "submit")
+        garbled = service.inject(Garble("schema"), "jobs", count=2)
+        [outcome] = make().execute([evaluation()])
+        assert np.isfinite(outcome.value.evs).all()
+        assert garbled.fired == 2
+        assert len(service.jobs) == submissions(service) == 1
+
     def test_one_that_was_accepted_twice_all_the_same_is_cancelled_once(
         self, service: RuntimeService, make: Make
     ) -> None:
@@ -175,6 +185,40 @@ class TestLoggingIn:
             RuntimeBackend("ibm_manila", time_limits=TimeLimits(connection=0.5))
         hanging.release()
 
+    @pytest.mark.parametrize(
+        ("endpoint", "fault"),
+        [
+            ("instances", HttpError(503)),
+            ("backends", HttpError(503)),
+            ("backends", Garble("schema")),
+            ("configuration", HttpError(503)),
+            ("configuration", Garble("schema")),
+        ],
+        ids=repr,
+    )
+    def test_what_passes_is_waited_for(
+        self, service: RuntimeService, make: Make, endpoint: str, fault: Any
+    ) -> None:
+        injection = service.inject(fault, endpoint)
+        assert make().name == "ibm_manila"
+        assert injection.fired == 1
+
+    def test_devices_that_cannot_be_listed_are_not_said_not_to_be_there(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        service.inject(HttpError(503), "configuration", count=None)
+        with pytest.raises(UnavailableError, match="lists no devices"):
+            make()
+
+    def test_a_device_that_seems_not_to_be_there_at_a_submission_is_looked_for_again(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        backend = make(mode="job")
+        service.inject(HttpError(409), "backends")
+        [outcome] = backend.execute([evaluation()])
+        assert np.isfinite(outcome.value.evs).all()
+        assert len(service.jobs) == 1
+
 
 class TestWhatPasses:
     @pytest.mark.parametrize(
@@ -213,6 +257,25 @@ class TestWhatPasses:
         assert isinstance(error, UnavailableError)
         assert error.job_id == service.jobs[0].id
         assert error.job_id in str(error)
+
+
+class TestProviderSessions:
+    def test_one_whose_state_cannot_be_read_is_not_let_go(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        backend = make(mode="session")
+        backend.execute([evaluation()])
+        garbled = service.inject(Garble("schema"), "session", count=1)
+        assert not backend._sessions.has_ended()
+        assert garbled.fired == 1
+
+    def test_no_job_is_sent_to_one_whose_id_did_not_come(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        service.inject(Garble("schema"), "open_session")
+        make(mode="session").execute([evaluation()])
+        assert [job.session_id for job in service.jobs] == [service.sessions[1].id]
+        assert service.sessions[0].first_started_at is None, "it is never billed"
 
 
 class TestJobsThatGoWrong:

@@ -242,6 +242,22 @@ class TestJobs:
         assert [job.num_circuits for job in service.jobs] == [4, 4, 2, 4]
         assert billed_once(service)
 
+    @pytest.mark.parametrize("endpoint", ["results", "job"])
+    @pytest.mark.parametrize("status", [400, 403, 404, 409])
+    def test_a_job_that_may_not_be_read_now_is_read_later_and_not_sent_again(
+        self, service: RuntimeService, make: Make, tmp_path: Path, status: int, endpoint: str
+    ) -> None:
+        refused = service.inject(HttpError(status), endpoint, count=None)
+        found: list[float] = []
+        for _ in range(2):
+            with efaas.EFSession(make(), seed=7, journal=tmp_path / "run.efaas") as session:
+                future = objective(session).submit(START)
+                error = future.exception()
+                found += [] if error else [future.result()]
+            refused.remove()
+        assert len(found) == 1
+        assert [job.status for job in service.jobs] == ["Completed"]
+
     def test_a_job_that_went_with_its_session_after_the_kill_runs_again_in_another(
         self, service: RuntimeService, make: Make, doom: Doom
     ) -> None:

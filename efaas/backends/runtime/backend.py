@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from efaas.backends.runtime.courier import Courier, Run
 from efaas.backends.runtime.faults import Redactor
 from efaas.backends.runtime.modes import checked_mode, default_mode
 from efaas.backends.runtime.packing import Limits
+from efaas.backends.runtime.patience import Patience
 from efaas.backends.runtime.pause import pause_on
 from efaas.backends.runtime.planning import FormKey, Planner
 from efaas.backends.runtime.primitives import checked_options
@@ -158,6 +160,8 @@ class RuntimeBackend:
         self._clock = clock or SystemClock()
         self._limits = limits or Limits()
         redactor = Redactor()
+        pause = pause_on(self._clock)
+        retries = retries or RetryPolicy()
         found = connected(
             device,
             service=service,
@@ -166,13 +170,14 @@ class RuntimeBackend:
             use_fractional_gates=use_fractional_gates,
             limits=time_limits,
             redactor=redactor,
+            patience=Patience(retries, pause),
         )
-        pause = pause_on(self._clock)
+        self._disconnect = weakref.finalize(self, found.disconnect)
         self._client = RuntimeClient(
             found.device,
             options=self._options,
             pause=pause,
-            policy=retries or RetryPolicy(),
+            policy=retries,
             redactor=redactor,
             is_local=found.is_local,
         )
@@ -329,6 +334,7 @@ class RuntimeBackend:
         self._client.stop()
         self._courier.wake()
         self._sessions.close(drop_jobs=bool(self._courier.runs))
+        self._disconnect()
 
     # What a user may want to know.
 

@@ -359,11 +359,14 @@ class RuntimeClient:
         from qiskit_ibm_runtime import Batch, Session
 
         kind = Session if mode == "session" else Batch
-        return self._ask(
-            f"opening a {mode} on {self.name}",
-            lambda: kind(self.device, max_time=max_seconds),
-            alone=True,
-        )
+
+        def opened() -> Any:
+            session = kind(self.device, max_time=max_seconds)
+            if session.session_id is None and not self.is_local:
+                raise ValueError("the service gave no id of the session that it opened")
+            return session
+
+        return self._ask(f"opening a {mode} on {self.name}", opened, alone=True)
 
     def known_session(self, mode: str, session_id: str) -> Any:
         """A provider session that another process opened; nothing is asked.
@@ -383,7 +386,14 @@ class RuntimeClient:
 
     def session_details(self, session: Any) -> dict[str, Any]:
         """What the service says of a provider session; nothing where there is none."""
-        return self._ask("asking for a session's state", session.details, alone=True) or {}
+
+        def read() -> dict[str, Any]:
+            details: dict[str, Any] = session.details() or {}
+            if details and details.get("state") is None:
+                raise ValueError("the service did not say what state the session is in")
+            return details
+
+        return self._ask("asking for a session's state", read, alone=True)
 
     def close_session(self, session: Any, *, drop_jobs: bool) -> None:
         """Let a provider session take no more jobs.

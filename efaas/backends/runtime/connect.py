@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.backends.runtime.faults import Redactor, error_of, fault_of
 from efaas.backends.runtime.retry import Trouble
-from efaas.backends.runtime.transport import limit_requests
+from efaas.backends.runtime.transport import close_connections, forget_configuration, limit_requests
 from efaas.backends.specs import fake_device
-from efaas.errors import AccessError, InputError, UnavailableError, UnknownBackendError
+from efaas.errors import AccessError, EfaasError, InputError, UnavailableError, UnknownBackendError
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
+
+    from efaas.backends.runtime.patience import Patience
 
 __all__ = ["Connected", "TimeLimits", "connected"]
 
@@ -58,10 +60,18 @@ class Connected:
     Attributes:
         device: The vendor's backend object.
         is_local: Whether the client simulates it itself.
+        logged_in: The ``QiskitRuntimeService`` that was logged in for it here, or None.
     """
 
     device: BackendV2
     is_local: bool
+    logged_in: Any = None
+
+    def disconnect(self) -> None:
+        """Close the connections of what was logged in here."""
+        if self.logged_in is not None:
+            close_connections(self.logged_in)
+            close_connections(self.device)
 
 
 def connected(
@@ -73,6 +83,7 @@ def connected(
     use_fractional_gates: bool,
     limits: TimeLimits,
     redactor: Redactor,
+    patience: Patience,
 ) -> Connected:
     """The device that a specification means.
 
@@ -85,6 +96,7 @@ def connected(
         use_fractional_gates: Whether its fractional gates are used.
         limits: How long to wait.
         redactor: Is told of the account's secrets.
+        patience: When a request that failed is made again.
 
     Raises:
         UnknownBackendError: The account has no device of that name.
@@ -113,20 +125,37 @@ def connected(
         )
     if spec.strip().lower().startswith("fake_"):
         return Connected(fake_device(spec), is_local=True)
+    logged_in = None
     if service is None:
-        service = _logged_in(instance, limits, redactor)
+        service = logged_in = _logged_in(instance, limits, redactor, patience)
     _learn(service, redactor)
     _limit(service, None, limits)
-    device = _found(service, spec, instance, calibration_id, use_fractional_gates, limits, redactor)
+    try:
+        chosen: dict[str, Any] = {
+            "instance": instance,
+            "calibration_id": calibration_id,
+            "use_fractional_gates": use_fractional_gates,
+        }
+        device = _found(service, spec, chosen, limits, redactor, patience)
+    except BaseException:
+        if logged_in is not None:
+            close_connections(logged_in)
+        raise
     _limit(service, device, limits)
-    return Connected(device, is_local=False)
+    return Connected(device, is_local=False, logged_in=logged_in)
 
 
-def _logged_in(instance: str | None, limits: TimeLimits, redactor: Redactor) -> Any:
+def _logged_in(
+    instance: str | None, limits: TimeLimits, redactor: Redactor, patience: Patience
+) -> Any:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     try:
-        return _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection)
+        return patience.asked(
+            lambda: _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection),
+            "logging in to IBM Quantum",
+            redactor,
+        )
     except Exception as raised:
         fault = fault_of(raised, redactor)
         how = (
@@ -151,43 +180,40 @@ def _logged_in(instance: str | None, limits: TimeLimits, redactor: Redactor) -> 
 def _found(
     service: Any,
     name: str,
-    instance: str | None,
-    calibration_id: str | None,
-    use_fractional_gates: bool,
+    chosen: dict[str, Any],
     limits: TimeLimits,
     redactor: Redactor,
+    patience: Patience,
 ) -> Any:
     def find() -> Any:
-        return service.backend(
-            name,
-            instance=instance,
-            use_fractional_gates=use_fractional_gates,
-            calibration_id=calibration_id,
-        )
+        try:
+            return service.backend(name, **chosen)
+        except Exception as raised:
+            if type(raised).__name__ != "QiskitBackendNotFoundError":
+                raise
+            known = sorted(backend.name for backend in service.backends())
+            if known and name not in known:
+                raise _unknown(name, known) from None
+            # The client says so, too, where it could not read the list, or the configuration.
+            forget_configuration(service, name)
+            raise ConnectionError("the service lists no devices") from None
 
+    doing = f"looking for {name}"
     try:
-        return _bounded(find, limits.connection)
+        return patience.asked(lambda: _bounded(find, limits.connection), doing, redactor)
+    except EfaasError:
+        raise
     except Exception as raised:
-        if isinstance(raised, UnavailableError):
-            failure: Exception = raised
-        elif type(raised).__name__ != "QiskitBackendNotFoundError":
-            failure = error_of(fault_of(raised, redactor), f"looking for {name}")
-        else:
-            failure = _unknown(service, name, limits)
+        failure = error_of(fault_of(raised, redactor), doing)
     raise failure
 
 
-def _unknown(service: Any, name: str, limits: TimeLimits) -> UnknownBackendError:
-    try:
-        known = sorted(b.name for b in _bounded(service.backends, limits.connection))
-    except Exception:  # the names only help
-        known = []
+def _unknown(name: str, known: Sequence[str]) -> UnknownBackendError:
     close = difflib.get_close_matches(name.lower(), known, n=3, cutoff=0.5)
     hint = f"; did you mean {' or '.join(map(repr, close))}?" if close else ""
-    listed = f" It may use {', '.join(known)}" if known else ""
     return UnknownBackendError(
-        f"this account has no device {name!r}{hint}.{listed}. Which devices there are depends on "
-        "the instance",
+        f"this account has no device {name!r}{hint or '.'} It may use {', '.join(known)}. Which "
+        "devices there are depends on the instance",
         name=name,
         close_matches=close,
     )

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from efaas.backends.runtime.client import FINAL, Order
 from efaas.errors import (
-    AccessError,
     BudgetError,
     ProviderError,
     ProviderJobError,
@@ -364,8 +363,6 @@ class Courier:
 
 def is_final(error: BaseException) -> bool:
     """Whether an error says what became of a job for good, so that it may be sent again."""
-    if not isinstance(error, ProviderError):
+    if not isinstance(error, ProviderError) or isinstance(error, ProviderJobError):
         return True
-    return not error.is_in_doubt and not (
-        isinstance(error, UnavailableError | AccessError) and error.job_id is not None
-    )
+    return not error.is_in_doubt and error.job_id is None

@@ -144,6 +144,8 @@ def _trouble(error: BaseException, status: int | None) -> Trouble:
     if names & {"ConnectionError", "ChunkedEncodingError", "ProtocolError", "OSError"}:
         # A JSON error of requests is an OSError, too, but an answer had come.
         return Trouble.GARBLED if "JSONDecodeError" in names else Trouble.CONNECTION
+    if "QiskitBackendNotFoundError" in names:  # it is found anew for each job, and was there before
+        return Trouble.GARBLED
     if names & {"IBMInputValueError", "ValidationError"}:
         return Trouble.CLIENT
     if isinstance(error, TypeError | KeyError | ValueError | LookupError | AttributeError):

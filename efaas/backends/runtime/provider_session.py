@@ -324,7 +324,7 @@ class ProviderSessions:
         try:
             details = self._client.session_details(session)
         except ProviderError as error:
-            if error.status not in (403, 404):
+            if error.status != 404:
                 raise
             details = {"state": "closed"}
         if not details.get("accepting_jobs", True) or details.get("state") == "closed":

@@ -172,7 +172,7 @@ class RoundRunner:
             except ProviderError as error:
                 if error.status != 404 and "not found" not in str(error).lower():
                     raise
-                job = None
+                job = self._client.find(tag)  # not there, by all that the service says?
         if job is None:
             return None
         planned = PlannedJob("estimate", 1, Load())

@@ -8,12 +8,15 @@ the rest still works.
 
 from __future__ import annotations
 
+import json
 import logging
 from typing import Any
+from urllib.parse import urlsplit
 
 from requests.adapters import HTTPAdapter
+from requests.exceptions import ContentDecodingError
 
-__all__ = ["limit_requests"]
+__all__ = ["close_connections", "forget_configuration", "limit_requests"]
 
 logger = logging.getLogger("efaas.backends.runtime")
 
@@ -33,7 +36,26 @@ class _LimitedAdapter(HTTPAdapter):
         is_submission = request.method == "POST" and request.url.rstrip("/").endswith("/jobs")
         seconds = self._submit_seconds if is_submission else self._read_seconds
         options["timeout"] = (_CONNECT_SECONDS, seconds)
-        return super().send(request, *args, **options)
+        response = super().send(request, *args, **options)
+        if request.method == "GET" and urlsplit(request.url).path.rstrip("/").endswith("/jobs"):
+            _require_list_of_jobs(response)
+        return response
+
+
+def _require_list_of_jobs(response: Any) -> None:
+    """See that a list of jobs is one: the client takes any other object for an empty list.
+
+    Raises:
+        ContentDecodingError: It is none, so it is not known which jobs there are.
+    """
+    if response.status_code != 200:
+        return
+    try:
+        found = json.loads(response.content)
+    except ValueError:
+        return  # the client says so itself
+    if not isinstance(found, dict) or not isinstance(found.get("jobs"), list):
+        raise ContentDecodingError("the service's list of jobs cannot be read")
 
 
 def limit_requests(owner: Any, *, read_seconds: float, submit_seconds: float) -> bool:
@@ -58,6 +80,31 @@ def limit_requests(owner: Any, *, read_seconds: float, submit_seconds: float) ->
             "no time limit"
         )
     return bool(sessions)
+
+
+def close_connections(owner: Any) -> None:
+    """Close the idle connections of a service's HTTP sessions; a later request opens another.
+
+    Args:
+        owner: A ``QiskitRuntimeService`` or one of its backends.
+    """
+    for session in map(_session_of, _clients_of(owner)):
+        if session is not None:
+            session.close()
+
+
+def forget_configuration(service: Any, device: str) -> None:
+    """Have a device's configuration asked for again: the client keeps one that it cannot read, too.
+
+    Args:
+        service: A ``QiskitRuntimeService``.
+        device: The name.
+    """
+    kept = [getattr(service, "_backend_configs", None)]
+    kept += [getattr(client, "_configuration_registry", None) for client in _clients_of(service)]
+    for configurations in kept:
+        if isinstance(configurations, dict):
+            configurations.pop(device, None)
 
 
 def _clients_of(owner: Any) -> list[Any]:

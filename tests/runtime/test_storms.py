@@ -1,0 +1,104 @@
+"""Storms of faults: a loop ends right, or stops cleanly and can be resumed; nothing is left behind.
+
+Whatever hangs is named by the suite's watchdog, with the stack of every thread.
+"""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from efaas.backends import RetryPolicy, TimeLimits, WarmCache
+from efaas.errors import EfaasError
+from efaas.journal.reading import Reader
+from tests.runtime.conftest import ServiceClock, opened_service, until
+from tests.runtime.killed_lives import KINDS, vqe
+from tests.runtime.storms import Storm
+
+if TYPE_CHECKING:
+    from efaas.testing.runtime_service import RuntimeService
+
+MOST_LIVES = 3  # in a storm, before it is calm
+RETRIES = RetryPolicy(attempts=10, first_seconds=0.1)
+LIMITS = TimeLimits(answer=0.5, submission=0.5, connection=30.0, run=60.0)
+
+
+def lived(service: RuntimeService, kind: str, journal: Path, cache: WarmCache) -> str | EfaasError:
+    """The bits of a run's result, or why it stopped; any other exception is a defect."""
+    try:
+        return vqe(
+            kind,
+            str(journal),
+            clock=ServiceClock(service),
+            retries=RETRIES,
+            time_limits=LIMITS,
+            cache=cache,
+        )
+    except EfaasError as error:
+        return error
+
+
+def ours() -> list[str]:
+    """The threads that are not the service's."""
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if not name.startswith(("efaas-loopback", "MainThread"))]
+
+
+def connections() -> int:
+    names = [thread.name for thread in threading.enumerate()]
+    return names.count("efaas-loopback-connection")
+
+
+@pytest.mark.filterwarnings("ignore:Unable to:UserWarning")  # the client's, of what went wrong
+@pytest.mark.timeout(14_400)
+def test_a_loop_in_a_storm_ends_right_or_can_be_resumed_and_leaves_nothing_behind(
+    tmp_path: Path, is_soak: bool
+) -> None:
+    loops = 200 if is_soak else 6
+    cache = WarmCache()
+    came_of: Counter[str] = Counter()
+    with opened_service() as service:
+        expected = {kind: lived(service, kind, tmp_path / kind, cache) for kind in KINDS}
+        before = ours()
+        assert all(isinstance(result, str) for result in expected.values())
+        for loop in range(loops):
+            kind = list(KINDS)[loop % len(KINDS)]
+            journal = tmp_path / f"{loop}.efaas"
+            jobs_before, sessions_before = len(service.jobs), len(service.sessions)
+            result: str | EfaasError | None = None
+            for life in range(MOST_LIVES):
+                storm = Storm(service, MOST_LIVES * loop + life)
+                result = lived(service, kind, journal, cache)
+                storm.end()
+                came_of["struck"] += storm.struck
+                came_of["finished" if isinstance(result, str) else "stopped"] += 1
+                until(lambda: ours() == before)
+                if isinstance(result, str):
+                    break
+            # The calm: what stopped goes on, and what could not be closed is closed.
+            found = lived(service, kind, journal, cache)
+            assert found == expected[kind]
+            assert isinstance(result, EfaasError) or result == expected[kind]
+            until(lambda: ours() == before)
+            gc.collect()
+            until(lambda: connections() == 0)
+            until(lambda: all(job.is_final for job in service.jobs))
+            jobs = service.jobs[jobs_before:]
+            tags = Counter(job.tags for job in jobs if job.status == "Completed")
+            assert set(tags.values()) <= {1}, "no submission was made twice"
+            runs = Counter(
+                digest for job in jobs if job.status == "Completed" for digest in job.evaluations
+            )
+            assert set(runs.values()) == {1}, "nothing that was computed was computed again"
+            started = [s for s in service.sessions[sessions_before:] if s.first_started_at]
+            assert {session.state for session in started} <= {"closed"}
+            with Reader(journal) as reader:
+                assert reader.faults() == []
+    assert came_of["struck"] > 5 * loops
+    assert came_of["finished"] > 0
+    assert came_of["stopped"] > 0
