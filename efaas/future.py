@@ -198,7 +198,11 @@ class QuantumFuture(Future[T]):
 
         Args:
             fn: Takes the value. If it returns a ``QuantumFuture``, the result is that future's.
+
+        Raises:
+            InputError: ``fn`` cannot be called.
         """
+        _require_callable("then", fn)
         branch = current_branch(self._scope.root)
         out: QuantumFuture[Any] = QuantumFuture(self._scope)
         self._scope.register(out, branch)
@@ -256,8 +260,14 @@ class QuantumFuture(Future[T]):
                 be exactly equal, to the bit for floats and arrays (``efaas.equality``).
 
         Raises:
-            InputError: Neither or both of ``guess`` and ``guesses`` were given.
+            InputError: Neither or both of ``guess`` and ``guesses`` were given, or a function
+                cannot be called.
         """
+        _require_callable("speculate", fn)
+        if accept is not None:
+            _require_callable("accept=", accept)
+        if not (guesses is None or isinstance(guesses, Iterable)):
+            raise InputError(f"guesses are several values of the same kind, got {guesses!r}")
         if isinstance(guess, _Missing) == (guesses is None):
             raise InputError("speculate takes either guess=... or guesses=[...]")
         tried = [guess] if not isinstance(guess, _Missing) else list(guesses or ())
@@ -355,6 +365,11 @@ class _Following(threading.local):
 
 
 _following = _Following()
+
+
+def _require_callable(where: str, fn: object) -> None:
+    if not callable(fn):
+        raise InputError(f"{where} takes a function of the value, got {fn!r}")
 
 
 def _when_done(

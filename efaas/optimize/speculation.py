@@ -56,10 +56,10 @@ class Speculation:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.mode not in _MODES:
+        if not isinstance(self.mode, str) or self.mode not in _MODES:
             expected = ", ".join(map(repr, _MODES))
             raise OptimizerError(f"Speculation.mode is one of {expected}; got {self.mode!r}")
-        if self.effort not in _EFFORTS:
+        if not isinstance(self.effort, str) or self.effort not in _EFFORTS:
             expected = ", ".join(map(repr, _EFFORTS))
             raise OptimizerError(f"Speculation.effort is one of {expected}; got {self.effort!r}")
         for name in ("width", "depth"):

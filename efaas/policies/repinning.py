@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_number
 from efaas.policies.placement import scores
 
 if TYPE_CHECKING:
@@ -43,11 +44,12 @@ class RepinSettings:
     reevaluate: bool = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.stay_below < math.inf:
+        if not (is_number(self.stay_below) and 0 < self.stay_below < math.inf):
             raise InputError(f"stay_below must be finite and above 0, got {self.stay_below!r}")
-        if not 0 <= self.move_share < 1:
+        if not (is_number(self.move_share) and 0 <= self.move_share < 1):
             raise InputError(f"move_share must be in [0, 1), got {self.move_share!r}")
-        if not 0 <= self.bridge_evaluations < math.inf:
+        bridge = self.bridge_evaluations
+        if not (is_number(bridge) and 0 <= bridge < math.inf):
             raise InputError(
                 f"bridge_evaluations must be finite, 0 or more, got {self.bridge_evaluations!r}"
             )

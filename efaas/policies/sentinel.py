@@ -13,6 +13,7 @@ from statistics import NormalDist
 
 from efaas.errors import InputError
 from efaas.model.events import Shift
+from efaas.model.quantities import is_number
 
 __all__ = ["Sentinel", "SentinelTest", "ln_damping"]
 
@@ -51,9 +52,10 @@ class Sentinel:
         _check_count("every_rounds", self.every_rounds)
         if self.shots is not None:
             _check_count("shots", self.shots)
-        if not 0.0 < self.most_share <= 1.0:
+        if not (is_number(self.most_share) and 0.0 < self.most_share <= 1.0):
             raise InputError(f"most_share must be above 0 and at most 1, got {self.most_share!r}")
-        if not 0.0 < self.false_alarm_rate <= 0.5:
+        rate = self.false_alarm_rate
+        if not (is_number(rate) and 0.0 < rate <= 0.5):
             raise InputError(
                 f"false_alarm_rate must be above 0 and at most 0.5, got {self.false_alarm_rate!r}"
             )

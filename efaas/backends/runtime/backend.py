@@ -12,6 +12,7 @@ import numpy as np
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Evaluation, Outcome
 from efaas.backends.runtime.accounts import Accounts
+from efaas.backends.runtime.arguments import check_arguments
 from efaas.backends.runtime.calibrations import TrackedCalibration
 from efaas.backends.runtime.client import RuntimeClient
 from efaas.backends.runtime.connect import TimeLimits, connected
@@ -142,18 +143,26 @@ class RuntimeBackend:
             UnavailableError: The service cannot be reached.
             InputError: An argument is out of its range.
         """
-        if optimization_level not in range(4):
-            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level}")
-        if not isinstance(rounds_ahead, int) or rounds_ahead < 1:
-            raise InputError(f"rounds_ahead must be at least 1, got {rounds_ahead!r}")
-        if on_expiry not in ("renew", "stop"):
-            raise InputError(f"on_expiry is 'renew' or 'stop', got {on_expiry!r}")
-        if max_session_seconds is not None and not max_session_seconds >= 1:
-            raise InputError(f"max_session_seconds is at least 1, got {max_session_seconds!r}")
-        if not calibration_seconds > 0:
-            raise InputError(f"calibration_seconds is more than 0, got {calibration_seconds!r}")
-        if budget is not None and not isinstance(budget, Budget):
-            raise InputError(f"budget is an efaas.Budget, got {budget!r}")
+        check_arguments(
+            service=service,
+            instance=instance,
+            calibration_id=calibration_id,
+            use_fractional_gates=use_fractional_gates,
+            max_session_seconds=max_session_seconds,
+            on_expiry=on_expiry,
+            budget=budget,
+            limits=limits,
+            time_limits=time_limits,
+            retries=retries,
+            rounds_ahead=rounds_ahead,
+            calibration_seconds=calibration_seconds,
+            seeded=seeded,
+            name=name,
+            cache=cache,
+            optimization_level=optimization_level,
+            seed_transpiler=seed_transpiler,
+            clock=clock,
+        )
         checked_mode(mode)
         self._options = checked_options(options, sampler_options)
         time_limits = time_limits or TimeLimits()

@@ -76,7 +76,7 @@ class TrackedCalibration:
         self._changed = changed
         self._asking = threading.Lock()
         self._asked_at = clock.now()
-        self.present = self._taken(client.device)
+        self.present = client.described(self._taken)
 
     def refresh_if_due(self) -> bool:
         """Ask the service if it was not asked for long; whether it was asked now."""

@@ -19,7 +19,7 @@ from efaas.backends.runtime.faults import Redactor, error_of, fault_of
 from efaas.backends.runtime.pause import is_exiting
 from efaas.backends.runtime.primitives import primitive_for
 from efaas.backends.runtime.retry import RetryPolicy, Trouble
-from efaas.errors import ProviderError, ProviderJobError, UnavailableError
+from efaas.errors import InputError, ProviderError, ProviderJobError, UnavailableError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -316,6 +316,16 @@ class RuntimeClient:
 
     # The device.
 
+    def described(self, read: Callable[[Any], T]) -> T:
+        """What is read off the device, whose description is fetched where it is first needed.
+
+        Raises:
+            ProviderError: It cannot be fetched, however often it is asked for.
+        """
+        if self.is_local:
+            return read(self.device)
+        return self._ask(f"asking for the description of {self.name}", lambda: read(self.device))
+
     def device_status(self) -> DeviceStatus:
         """Whether the device works."""
         if self.is_local:
@@ -421,6 +431,8 @@ class RuntimeClient:
             try:
                 with self._one_at_a_time if alone else nullcontext():
                     return request()
+            except InputError:  # of what was read, which is the same every time
+                raise
             except Exception as raised:
                 fault = fault_of(raised, self.redactor)
             failures += 1

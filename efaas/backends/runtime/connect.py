@@ -13,6 +13,7 @@ from efaas.backends.runtime.retry import Trouble
 from efaas.backends.runtime.transport import close_connections, forget_configuration, limit_requests
 from efaas.backends.specs import fake_device
 from efaas.errors import AccessError, EfaasError, InputError, UnavailableError, UnknownBackendError
+from efaas.model.quantities import is_number
 
 if TYPE_CHECKING:
     from qiskit.providers import BackendV2
@@ -49,7 +50,8 @@ class TimeLimits:
     def __post_init__(self) -> None:
         for name in ("answer", "submission", "connection", "run", "queue", "outage"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            may_be_none = value is None and name == "queue"
+            if not may_be_none and not (is_number(value) and value > 0):
                 raise InputError(f"{name} of the time limits is more than 0; got {value!r}")
 
 

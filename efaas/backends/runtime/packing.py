@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["Limits", "Load", "PlannedJob", "PlannedPub", "Request", "packed"]
 
@@ -45,9 +46,9 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("pubs", "executions", "payload_bytes", "job_seconds", "points"):
             value = getattr(self, name)
-            if value is not None and not value > 0:
+            if value is not None and not (is_number(value) and value > 0):
                 raise InputError(f"{name} of the limits is more than 0, or None; got {value!r}")
-        if self.pending_jobs < 1:
+        if not is_count(self.pending_jobs):
             raise InputError(f"pending_jobs is at least 1; got {self.pending_jobs!r}")
 
 

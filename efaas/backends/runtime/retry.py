@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["Fault", "RetryPolicy", "Trouble"]
 
@@ -106,16 +107,24 @@ class RetryPolicy:
     most_retry_after_seconds: float = 900.0
 
     def __post_init__(self) -> None:
-        if self.attempts < 1 or self.soon_attempts < 1:
+        if not (is_count(self.attempts) and is_count(self.soon_attempts)):
             raise InputError(
                 f"a request is made at least once; got attempts={self.attempts}, "
                 f"soon_attempts={self.soon_attempts}"
             )
-        if not (self.first_seconds > 0 and self.factor >= 1 and self.most_seconds > 0):
+        seconds = (self.first_seconds, self.most_seconds, self.most_retry_after_seconds)
+        are_numbers = all(map(is_number, (*seconds, self.factor)))
+        if not are_numbers or not (
+            self.first_seconds > 0
+            and self.factor >= 1
+            and self.most_seconds > 0
+            and self.most_retry_after_seconds >= 0
+        ):
             raise InputError(
                 "waits are positive and do not shrink; got "
                 f"first_seconds={self.first_seconds}, factor={self.factor}, "
-                f"most_seconds={self.most_seconds}"
+                f"most_seconds={self.most_seconds}, "
+                f"most_retry_after_seconds={self.most_retry_after_seconds}"
             )
 
     def wait_seconds(self, fault: Fault, failures: int, *, jitter: float) -> float | None:

@@ -108,8 +108,9 @@ def forget_configuration(service: Any, device: str) -> None:
 
 
 def _clients_of(owner: Any) -> list[Any]:
-    clients = [getattr(owner, "_api_client", None), getattr(owner, "_active_api_client", None)]
-    by_instance = getattr(owner, "_api_clients", None)
+    held = getattr(owner, "__dict__", {})  # a device fetches its properties for any other attribute
+    clients = [held.get("_api_client"), held.get("_active_api_client")]
+    by_instance = held.get("_api_clients")
     if isinstance(by_instance, dict):
         clients.extend(by_instance.values())
     return list({id(client): client for client in clients if client is not None}.values())

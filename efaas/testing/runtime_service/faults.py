@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count
 
 if TYPE_CHECKING:
     from efaas.testing.runtime_service.messages import Request
@@ -48,10 +49,10 @@ class HttpError:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        if not 400 <= self.status <= 599:
+        if not is_count(self.status, 400) or self.status > 599:
             raise InputError(f"status must be an error's, 400 to 599, got {self.status!r}")
         wait = self.retry_after
-        if wait is not None and (not isinstance(wait, int) or wait < 0):
+        if wait is not None and not is_count(wait, 0):
             raise InputError(f"retry_after must be whole seconds of 0 or more, got {wait!r}")
 
 

@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_number
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import Evaluation, Outcome
@@ -35,7 +36,7 @@ class QpuTiming:
     def __post_init__(self) -> None:
         """Check the numbers."""
         for seconds in (self.job_seconds, self.circuit_seconds):
-            if not 0.0 <= seconds < math.inf:
+            if not (is_number(seconds) and 0.0 <= seconds < math.inf):
                 raise InputError(f"a job's seconds must be finite and at least 0, got {self}")
 
     def seconds(self, work: Work, rep_delay_seconds: float) -> float:

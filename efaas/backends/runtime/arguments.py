@@ -1,0 +1,65 @@
+"""What a ``RuntimeBackend`` is given, checked at the door."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from efaas.backends.runtime.connect import TimeLimits
+from efaas.backends.runtime.packing import Limits
+from efaas.backends.runtime.retry import RetryPolicy
+from efaas.backends.warm_cache import WarmCache
+from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
+from efaas.policies.budget import Budget
+
+__all__ = ["check_arguments"]
+
+_KINDS: dict[str, type] = {
+    "budget": Budget,
+    "limits": Limits,
+    "time_limits": TimeLimits,
+    "retries": RetryPolicy,
+    "cache": WarmCache,
+    "name": str,
+    "instance": str,
+    "calibration_id": str,
+    "seeded": bool,
+}
+_METHODS = {"clock": "now", "service": "backend"}
+
+
+def check_arguments(**given: Any) -> None:
+    """See that each is what ``RuntimeBackend`` says.
+
+    Raises:
+        InputError: One is not.
+    """
+    for name, kind in _KINDS.items():
+        value = given[name]
+        if not (value is None or isinstance(value, kind)) or (kind is str and value == ""):
+            raise InputError(f"{name} is a {kind.__name__}, or None; got {value!r}")
+    for name, method in _METHODS.items():
+        value = given[name]
+        if value is not None and not callable(getattr(value, method, None)):
+            raise InputError(f"{name} has a method {method}(), or is None; got {value!r}")
+    level, ahead, seed = (
+        given[name] for name in ("optimization_level", "rounds_ahead", "seed_transpiler")
+    )
+    if not is_count(level, 0) or level > 3:
+        raise InputError(f"optimization_level must be 0 to 3, got {level!r}")
+    if not is_count(ahead):
+        raise InputError(f"rounds_ahead must be at least 1, got {ahead!r}")
+    if not is_count(seed, 0) or seed >= 2**63:
+        raise InputError(f"seed_transpiler is a whole number of 0 or more, got {seed!r}")
+    if not isinstance(given["use_fractional_gates"], bool):
+        raise InputError(
+            f"use_fractional_gates is True or False, got {given['use_fractional_gates']!r}"
+        )
+    expiry, most = given["on_expiry"], given["max_session_seconds"]
+    if not isinstance(expiry, str) or expiry not in ("renew", "stop"):
+        raise InputError(f"on_expiry is 'renew' or 'stop', got {expiry!r}")
+    if most is not None and not is_count(most):
+        raise InputError(f"max_session_seconds is a whole number of at least 1, got {most!r}")
+    every = given["calibration_seconds"]
+    if not (is_number(every) and every > 0):
+        raise InputError(f"calibration_seconds is more than 0, got {every!r}")
