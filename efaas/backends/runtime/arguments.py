@@ -25,6 +25,7 @@ _KINDS: dict[str, type] = {
     "calibration_id": str,
     "seeded": bool,
 }
+_WORDS: dict[type, str] = {Budget: "an efaas.Budget", str: "a name", bool: "True or False"}
 _METHODS = {"clock": "now", "service": "backend"}
 
 
@@ -37,7 +38,8 @@ def check_arguments(**given: Any) -> None:
     for name, kind in _KINDS.items():
         value = given[name]
         if not (value is None or isinstance(value, kind)) or (kind is str and value == ""):
-            raise InputError(f"{name} is a {kind.__name__}, or None; got {value!r}")
+            known = _WORDS.get(kind, f"an efaas.backends.{kind.__name__}")
+            raise InputError(f"{name} is {known}, or None; got {value!r}")
     for name, method in _METHODS.items():
         value = given[name]
         if value is not None and not callable(getattr(value, method, None)):
