@@ -834,6 +834,21 @@ def test_several_loops_that_think_hold_a_place_no_longer_than_one() -> None:
     assert max(gaps) <= 2.0 + 1e-9
 
 
+@pytest.mark.parametrize(("most", "both"), [(FairSettings().max_utilisation, True), (0.8, False)])
+def test_loops_share_a_device_as_far_as_its_time_may_be_promised(most: float, both: bool) -> None:
+    """Each uses 0.57 of it: more than all of it together, less than twice."""
+    queue = FairQueue(("qpu",), settings=FairSettings(max_utilisation=most, max_hold_seconds=0.0))
+    now = 0.0
+    for number in range(12):  # in turn, each thinking while the other runs
+        name, session = (("x", 1), ("y", 2))[number % 2]
+        queue.add(Job(number, session, "ada", ("qpu",), name, demand=Demand(2.0)), now)
+        taken = queue.take("qpu", 1, now)
+        queue.started(taken, "qpu", now)
+        queue.ended(taken[0], "qpu", Usage(qpu_seconds=2.0), now + 2.0)
+        now += 2.0 if number % 2 else 1.5
+    assert [queue._loops.holds(name, "qpu") for name in "xy"] == [True, both]
+
+
 def test_jobs_of_a_loop_that_was_closed_still_run() -> None:
     queue = FairQueue(("qpu",))
     queue.add(Job(1, 1, "ada", ("qpu",), "vqe", demand=Demand(1.0)), 0.0)

@@ -21,7 +21,8 @@ class FairSettings:
         loop_idle_seconds: A loop that has been idle for longer is not active any more.
         slot_seconds: Service, idle time held for it included, after which a loop gives its slot
             back while others wait.
-        max_utilisation: Loops share a device as long as they are predicted to use no more of it.
+        max_utilisation: Loops share a device as long as they are predicted to use no more of it;
+            above 1, some of them wait for each other, and less of the device's time is idle.
         max_hold_seconds: Most time that a device is kept free for a loop's next job; 0 for never.
         max_round_seconds: Predicted service up to which jobs share a round where a loop that
             holds a slot may want to go next; it never waits behind more, unless a single job is
@@ -33,7 +34,7 @@ class FairSettings:
     max_wait_seconds: float = 1800.0
     loop_idle_seconds: float = 30.0
     slot_seconds: float = 900.0
-    max_utilisation: float = 0.8
+    max_utilisation: float = 2.0
     max_hold_seconds: float = 5.0
     max_round_seconds: float = 10.0
     most_lead_seconds: float = 60.0

@@ -21,6 +21,11 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
+@pytest.mark.parametrize("path", sorted(EXAMPLE.parent.glob("*.toml")), ids=lambda path: path.stem)
+def test_the_examples_can_be_read(path: Path) -> None:
+    assert read_run_file(path).scenario != Scenario()
+
+
 def test_an_empty_file_is_the_paper_s_cloud(tmp_path: Path) -> None:
     assert read_run_file(written(tmp_path, "")).scenario == Scenario()
 
