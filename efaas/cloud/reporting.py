@@ -50,16 +50,16 @@ def report(
     command = " ".join(["python -m efaas.cloud", *sys.argv[1:]])
     made_by = {"command": command, "version": __version__, "is_whole": is_whole}
     write_json(out / f"{name}.json", made_by | {"rows": rows})
+    stopped = "" if is_whole else f" {_STOPPED}"
+    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
+    lines += [table.markdown() + "\n" for table in tables]
+    (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     drawn: list[Path] = []
     if figures is not None:
         try:
             drawn = figures(rows, out)
         except InputError as error:
             print(f"no figures: {error}")
-    stopped = "" if is_whole else f" {_STOPPED}"
-    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
-    lines += [table.markdown() + "\n" for table in tables]
-    (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     drawings = [path for path in drawn if path.suffix == ".svg"]
     page = study_page(name, f"{command}, efaas {__version__}.{stopped}", tables, drawings)
     (out / f"{name}.html").write_text(page, encoding="utf-8")
