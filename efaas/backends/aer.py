@@ -24,6 +24,7 @@ from efaas.clock import SystemClock
 from efaas.errors import InputError, ShotsError
 from efaas.model.job import Usage
 from efaas.model.profile import CircuitProfile
+from efaas.model.quantities import is_count, is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -187,16 +188,24 @@ class AerBackend:
             UnknownBackendError: There is no device of that name.
             InputError: An argument is out of its range, or the device cannot drift.
         """
-        if method not in METHODS:
+        if not isinstance(method, str) or method not in METHODS:
             raise InputError(f"method must be one of {', '.join(METHODS)}, got {method!r}")
-        if workers < 0:
-            raise InputError(f"workers must be 0 or more, got {workers}")
+        if not is_count(workers, 0):
+            raise InputError(f"workers must be 0 or more, got {workers!r}")
+        if not (is_number(worker_seconds) and worker_seconds >= 0):
+            raise InputError(f"worker_seconds must be 0 or more, got {worker_seconds!r}")
         if executor is not None and not callable(getattr(executor, "submit", None)):
             raise InputError(f"executor must have a method submit(), got {executor!r}")
-        if max_memory_mb is not None and max_memory_mb < 1:
-            raise InputError(f"max_memory_mb must be at least 1, got {max_memory_mb}")
-        if optimization_level not in range(4):
-            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level}")
+        if max_memory_mb is not None and not is_count(max_memory_mb):
+            raise InputError(f"max_memory_mb must be at least 1, got {max_memory_mb!r}")
+        if not is_count(optimization_level, 0) or optimization_level > 3:
+            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level!r}")
+        if not is_count(seed_transpiler, 0):
+            raise InputError(f"seed_transpiler must be 0 or more, got {seed_transpiler!r}")
+        if name is not None and not (isinstance(name, str) and name):
+            raise InputError(f"name is a name, or None for the device's own, got {name!r}")
+        if cache is not None and not isinstance(cache, WarmCache):
+            raise InputError(f"cache is a WarmCache, or None for a new one, got {cache!r}")
         device = device_of(spec, name)
         if method == "automatic":
             method = device.preferred_method

@@ -8,7 +8,7 @@ from qiskit.primitives import BaseEstimatorV2
 
 from efaas.errors import InputError
 from efaas.primitives.job import SessionJob, submitted
-from efaas.primitives.pubs import DEFAULT_PRECISION, checked_precision, estimator_request
+from efaas.primitives.pubs import DEFAULT_PRECISION, checked_precision, estimator_request, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -67,7 +67,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit ships n
         if precision is not None:
             precision = checked_precision(precision)
         requests = []
-        for index, pub in enumerate(pubs):
+        for index, pub in enumerate(several(pubs)):
             try:
                 requests.append(
                     estimator_request(pub, precision, default_precision=self._default_precision)

@@ -7,7 +7,7 @@ here check it all where it enters, before anything is queued.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, Protocol
@@ -55,6 +55,7 @@ __all__ = [
     "checked_shots",
     "estimator_request",
     "sampler_request",
+    "several",
     "shots_of_precision",
 ]
 
@@ -187,6 +188,18 @@ def sampler_request(
         return SamplerPubResult(data, metadata=metadata)
 
     return PubRequest(experiment, experiment.slot_angles(points), count, None, postprocess)
+
+
+def several(pubs: Any) -> Iterator[Any]:
+    """The pubs that ``run`` was given.
+
+    Raises:
+        InputError: It was given something else.
+    """
+    try:
+        return iter(pubs)
+    except TypeError:
+        raise InputError(f"run takes a list of pubs, got {_shown(pubs)}") from None
 
 
 def checked_precision(precision: Any) -> float:

@@ -8,7 +8,7 @@ from qiskit.primitives import BaseSamplerV2
 
 from efaas.errors import InputError
 from efaas.primitives.job import SessionJob, submitted
-from efaas.primitives.pubs import DEFAULT_SHOTS, checked_shots, sampler_request
+from efaas.primitives.pubs import DEFAULT_SHOTS, checked_shots, sampler_request, several
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -64,7 +64,7 @@ class SessionSampler(BaseSamplerV2):  # type: ignore[misc]  # Qiskit ships no ty
         if shots is not None:
             shots = checked_shots(shots)
         requests = []
-        for index, pub in enumerate(pubs):
+        for index, pub in enumerate(several(pubs)):
             try:
                 requests.append(sampler_request(pub, shots, default_shots=self._default_shots))
             except InputError as error:

@@ -35,8 +35,10 @@ from efaas.clock import SystemClock
 from efaas.errors import (
     InputError,
     ProviderError,
+    ShotsError,
 )
 from efaas.model.profile import CircuitProfile
+from efaas.model.quantities import is_count
 from efaas.policies.budget import NO_BUDGET, Budget
 
 if TYPE_CHECKING:
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
 __all__ = ["RuntimeBackend"]
 
 _TYPICAL_SHOTS = 4096
+_MOST_POINTS = 100_000  # of an estimate of costs
 
 
 class RuntimeBackend:
@@ -419,15 +422,21 @@ class RuntimeBackend:
             circuit: What to evaluate.
             observables: One or several to estimate; None to sample what the circuit measures.
             shots: Shots of each measurement setting.
-            points: How many sets of parameter values, in one round.
+            points: How many sets of parameter values, in one round; at most 100,000.
             dry_run: Ask the service instead of the formula: a job is sent to the device's mock,
                 where there is one. Costs requests, and no QPU time.
 
         Raises:
             CircuitError: This device cannot run it.
+            ShotsError: ``shots`` is below 1.
+            InputError: ``points`` is out of its range.
             ResourceLimitError: A single point passes the provider's limits.
             ProviderError: The service gives no dry run.
         """
+        if not is_count(shots):
+            raise ShotsError(f"shots must be a whole number of at least 1, got {shots!r}")
+        if not is_count(points) or points > _MOST_POINTS:
+            raise InputError(f"points must be 1 to {_MOST_POINTS:,}, got {points!r}")
         if observables is None:
             experiment = Experiment.sample(circuit)
         else:
