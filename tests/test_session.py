@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import signal
 import subprocess
@@ -422,6 +423,7 @@ class TestClosing:
         with efaas.EFSession(FakeBackend(), seed=1) as session:
             energy = session.objective(ANSATZ, "ZZ")
             before = sys.gettrace()
+            gc.disable()  # or the line may be one of a finalizer, of a session of another test
             try:
                 sys.settrace(trace)
                 energy.submit(ZEROS)
@@ -430,6 +432,7 @@ class TestClosing:
                 pass
             finally:
                 sys.settrace(before)
+                gc.enable()
             assert session.call(int).result(timeout=30) == 0
             assert energy.submit(ZEROS).result(timeout=30)
             session._dispatcher.check_invariants()
