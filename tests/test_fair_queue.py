@@ -462,6 +462,31 @@ def test_rounds_of_a_batch_are_cut_where_a_loop_may_want_to_go() -> None:
     assert max(waits[8:]) <= 3.0
 
 
+def test_loops_of_a_session_share_the_rounds_of_the_one_in_its_slot() -> None:
+    """Twelve loops of twenty steps on one device: two rounds a step at the most, not twelve."""
+    sharing = Simulation(settings=FairSettings(), batch_limit=64)
+    apart = Simulation(settings=FairSettings(), batch_limit=64)
+    for index in range(12):
+        for simulation, session in ((sharing, 1), (apart, index)):
+            simulation.loop(
+                f"loop {index}", 20, quantum=0.5, think=0.1, tenant="ada", session=session
+            )
+    sharing.run()
+    apart.run()
+    assert len({it.start for it in sharing.ran}) <= 40
+    assert len({it.start for it in apart.ran}) > 200
+
+
+def test_a_round_that_loops_share_leaves_the_device_in_time_for_others() -> None:
+    simulation = Simulation(settings=FairSettings(max_round_seconds=2.0), batch_limit=64)
+    for index in range(12):
+        simulation.loop(f"loop {index}", 20, quantum=0.5, think=0.1, tenant="ada", session=1)
+    simulation.loop("bob's", 20, quantum=0.5, think=0.1, tenant="bob", session=2)
+    simulation.run()
+    rounds = {it.start: it.end - it.start for it in simulation.ran if it.start > 30.0}
+    assert max(rounds.values()) <= 2.0 + 0.5
+
+
 def test_speculative_jobs_are_paid_for_and_only_run_where_nobody_else_would() -> None:
     simulation = Simulation()
     for _ in range(50):

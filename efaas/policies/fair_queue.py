@@ -292,30 +292,26 @@ class FairQueue:
         now: float,
         seconds: float | None = None,
     ) -> list[Job]:
-        """The job, and others of its loop or session and class that fit into a round.
+        """The job, and others of its loop, session and class that fit into a round.
 
         Nobody's loop waits behind a long round of others: where one holds a slot, a round takes
-        ``seconds`` at most, and a job of several points is cut. A loop's own steps stay whole.
+        ``seconds`` at most, and a job of several points is cut. A loop's own steps stay whole; the
+        other loops of its session go along up to ``max_round_seconds``.
         """
-        loop_id = job.loop_id
-        is_of_loop = loop_id is not None and not job.speculative
-        ids: list[int] | None = None
-        if limit > 1:
-            if is_of_loop and self._loops.holds(loop_id, place):
-                ids = line.loops[loop_id or ""]
-            else:
-                by_tenant = line.speculative if job.speculative else line.committed
-                ids = by_tenant[job.tenant][job.session_id]
-        if is_of_loop and loop_id is not None:
+        loop_id = job.loop_id if not job.speculative else None
+        heaps = self._companions(line, place, job) if limit > 1 else []
+        if loop_id is not None:
             self._loops.give(loop_id, place, now)
         self._remove(job)
-        is_cut = self._loops.any_at(place) and not self._loops.holds(loop_id, place)
-        if not ids and not (is_cut and job.points > 1):
+        is_contended = self._loops.any_at(place)
+        is_cut = is_contended and not self._loops.holds(job.loop_id, place)
+        if not any(heaps) and not (is_cut and job.points > 1):
             return [job]
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
+        most = self._settings.max_round_seconds
         left = math.inf
         if is_cut:
-            left = self._settings.max_round_seconds if seconds is None else seconds
+            left = most if seconds is None else seconds
         taken: list[Job] = []
         further = job
         while True:
@@ -333,9 +329,21 @@ class FairQueue:
             if taken[1:]:
                 self._remove(further)
             left -= predicted
-            if not ids or len(taken) >= limit:
+            most -= predicted
+            ids = next(filter(None, heaps), None)
+            if ids is None or len(taken) >= limit:
                 return taken
+            if is_contended and ids is heaps[-1]:
+                left = min(left, most)
             further = line.head(ids).job
+
+    def _companions(self, line: WaitingLine, place: str, job: Job) -> list[list[int]]:
+        """Heaps of jobs that may share a round: of its loop, if in a slot, and of its session."""
+        by_tenant = line.speculative if job.speculative else line.committed
+        of_session = by_tenant[job.tenant][job.session_id]
+        if job.loop_id is None or job.speculative or not self._loops.holds(job.loop_id, place):
+            return [of_session]
+        return [line.loops[job.loop_id], of_session]
 
     # The books.
 
