@@ -29,6 +29,8 @@ __all__ = ["FairQueue"]
 
 K = TypeVar("K", str, int)
 
+_NOBODY: list[int] = []
+
 _HEADS = 6
 """Tenants whose next job is looked at for one that fits a gap."""
 
@@ -84,6 +86,7 @@ class FairQueue:
         self._present: set[int] = set()  # jobs that wait or run
         self._charged: dict[int, _Charge] = {}  # for a running job
         self._loops = LoopSlots(self._settings)
+        self._owners: dict[str, tuple[int, float]] = {}  # the session served last, and since when
         self._prediction = ServicePrediction()
         self._now = -math.inf
 
@@ -156,6 +159,7 @@ class FairQueue:
             self._loops.give(loop_id, place, now)
         line.oldest()
         self._charge(job, CPU_SECONDS if place == CPU else QPU_SECONDS)
+        self._own(place, job.session_id, now)
         return True
 
     def held_until(self, place: str) -> float | None:
@@ -172,6 +176,7 @@ class FairQueue:
             if job.id not in self._present:  # it rides along
                 self._come(job)
             self._charge(job, resource)
+            self._own(place, job.session_id, now)
             line.started(job)
 
     def ended(
@@ -295,17 +300,16 @@ class FairQueue:
         """The job, and others of its loop, session and class that fit into a round.
 
         Nobody's loop waits behind a long round of others: where one holds a slot, a round takes
-        ``seconds`` at most, and a job of several points is cut. A loop's own steps stay whole; the
-        other loops of its session go along up to ``max_round_seconds``.
+        ``seconds`` at most, and a job of several points is cut. A loop's own steps stay whole.
         """
         loop_id = job.loop_id if not job.speculative else None
-        heaps = self._companions(line, place, job) if limit > 1 else []
+        own, others = self._companions(line, place, job, now) if limit > 1 else (_NOBODY, _NOBODY)
         if loop_id is not None:
             self._loops.give(loop_id, place, now)
         self._remove(job)
         is_contended = self._loops.any_at(place)
         is_cut = is_contended and not self._loops.holds(job.loop_id, place)
-        if not any(heaps) and not (is_cut and job.points > 1):
+        if not own and not others and not (is_cut and job.points > 1):
             return [job]
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
         most = self._settings.max_round_seconds
@@ -330,20 +334,29 @@ class FairQueue:
                 self._remove(further)
             left -= predicted
             most -= predicted
-            ids = next(filter(None, heaps), None)
-            if ids is None or len(taken) >= limit:
+            if len(taken) >= limit or not (own or others):
                 return taken
-            if is_contended and ids is heaps[-1]:
+            if is_contended and not own:
                 left = min(left, most)
-            further = line.head(ids).job
+            further = line.head(own or others).job
 
-    def _companions(self, line: WaitingLine, place: str, job: Job) -> list[list[int]]:
-        """Heaps of jobs that may share a round: of its loop, if in a slot, and of its session."""
+    def _companions(
+        self, line: WaitingLine, place: str, job: Job, now: float
+    ) -> tuple[list[int], list[int]]:
+        """Heaps of jobs that may share its round: of its loop, if in a slot, and of its session.
+
+        A slot is that of one loop: others of its session go along where the device is that
+        session's: nobody else waits, nor was served for as long as a loop may be idle.
+        """
         by_tenant = line.speculative if job.speculative else line.committed
-        of_session = by_tenant[job.tenant][job.session_id]
+        by_session = by_tenant[job.tenant]
+        of_session = by_session[job.session_id]
         if job.loop_id is None or job.speculative or not self._loops.holds(job.loop_id, place):
-            return [of_session]
-        return [line.loops[job.loop_id], of_session]
+            return _NOBODY, of_session
+        owner, since = self._owners.get(place, (job.session_id, -math.inf))
+        is_owner = owner == job.session_id and now - since > self._settings.loop_idle_seconds
+        is_alone = is_owner and len(by_tenant) == len(by_session) == 1
+        return line.loops[job.loop_id], of_session if is_alone else _NOBODY
 
     # The books.
 
@@ -388,6 +401,14 @@ class FairQueue:
             self._sessions[job.tenant].begin(job.session_id, resource, seconds),
             not job.speculative,
         )
+
+    def _own(self, place: str, session_id: int, now: float) -> None:
+        """Note that a session is served there."""
+        owner = self._owners.get(place)
+        if owner is None:
+            self._owners[place] = (session_id, -math.inf)
+        elif owner[0] != session_id:
+            self._owners[place] = (session_id, now)
 
     def _shares(self) -> FairShares[Any]:
         return FairShares(self._capacities, most_lead=self._settings.most_lead_seconds)
