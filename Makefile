@@ -37,19 +37,12 @@ docs: $(VENV)/.installed-dev
 package: $(VENV)/.installed-dev
 	$(BIN)/python tests/packaging/clean_install.py
 
+# All of them run, whatever the first ones find; in the end it fails if one has missed a target.
 bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/dispatch_overhead.py
-	$(BIN)/python benchmarks/tape_cost.py
-	$(BIN)/python benchmarks/journal_cost.py
-	$(BIN)/python benchmarks/executors.py
-	$(BIN)/python benchmarks/scheduler_scale.py
-	$(BIN)/python benchmarks/contention.py
-	$(BIN)/python benchmarks/package_cost.py
-	$(BIN)/python benchmarks/evaluation_cost.py
-	$(BIN)/python benchmarks/layouts.py
-	$(BIN)/python benchmarks/oracle_cost.py
-	$(BIN)/python benchmarks/speculation_rounds.py
-	$(BIN)/python benchmarks/tolerance.py
+	@missed=; for benchmark in dispatch_overhead tape_cost journal_cost executors scheduler_scale \
+	  contention package_cost evaluation_cost layouts oracle_cost speculation_rounds tolerance; do \
+	  echo "== $$benchmark"; $(BIN)/python benchmarks/$$benchmark.py || missed="$$missed $$benchmark"; \
+	done; test -z "$$missed" || { echo "missed a target:$$missed"; exit 1; }
 
 figures: $(VENV)/.installed-dev
 	for figure in convergence drift layout_gains placement rounds sentinel served shares shifts \
