@@ -74,6 +74,27 @@ def test_a_program_ends_though_a_thread_of_its_own_goes_on_submitting() -> None:
     assert (ended.returncode, ended.stdout) == (0, "refused\n"), ended.stderr
 
 
+def test_a_program_ends_though_a_step_of_it_waits_for_a_job_that_no_thread_can_be_had_for() -> None:
+    program = (
+        "import threading, time, efaas\n"
+        "session = efaas.EFSession('aer', seed=1, cpu_slots=1)\n"
+        "def step():\n"
+        "    threading.main_thread().join()\n"
+        "    return session.call(int).result()\n"  # waits for the slot that it has itself
+        "def work():\n"
+        "    try:\n"
+        "        session.call(step).result()\n"
+        "    except (efaas.EfaasError, RuntimeError) as error:\n"
+        "        print('refused')\n"
+        "threading.Thread(target=work).start()\n"
+        "time.sleep(0.3)\n"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (ended.returncode, ended.stdout) == (0, "refused\n"), ended.stderr
+
+
 def test_threads_of_a_scheduler_that_was_dropped_end() -> None:
     before = set(threading.enumerate())
     dispatcher = Dispatcher({"qpu": FakeBackend("qpu")}, cpu_slots=1)

@@ -102,6 +102,23 @@ class _Local(threading.local):
     session_id: int | None = None  # whose step, or whose future
 
 
+class _Deciding(Undivided):
+    """Holds a dispatcher's lock; who lets go of it gives up what no thread can be had for."""
+
+    __slots__ = ("_dispatcher",)
+
+    def __init__(self, dispatcher: Dispatcher) -> None:
+        super().__init__(dispatcher._lock)
+        self._dispatcher = dispatcher
+
+    def __exit__(self, *raised: Any) -> None:
+        try:
+            super().__exit__(*raised)
+        finally:
+            if self._dispatcher._stranded:
+                self._dispatcher._give_up()
+
+
 class Dispatcher:
     """Runs jobs on backends and classical steps on threads, in the scheduler's order.
 
@@ -177,15 +194,13 @@ class Dispatcher:
         Raises:
             ClosedError: The dispatcher is closed.
         """
-        with Undivided(self._lock):
+        with _Deciding(self):
             self._require_open()
             self._queue(tickets)
-        if self._stranded:
-            self._give_up()
 
     def cancel(self, job_id: int) -> None:
         """Take a job out of the queue, or stop it, if all of its futures are cancelled."""
-        with Undivided(self._lock):
+        with _Deciding(self):
             ticket = self._tickets.get(job_id)
             if ticket is None or not ticket.is_cancelled():
                 return
@@ -201,13 +216,11 @@ class Dispatcher:
 
     def promote(self, job_ids: Sequence[int]) -> None:
         """Make speculative jobs committed."""
-        with Undivided(self._lock):
+        with _Deciding(self):
             for job_id in job_ids:
                 if job_id in self._tickets:
                     self._tickets[job_id].speculative = False
             self._handle(Promoted(tuple(job_ids)), self._clock.now())
-        if self._stranded:
-            self._give_up()
 
     def job_recalled(self, ticket: Ticket) -> None:
         """A journal has answered a job: for the recorder."""
@@ -228,7 +241,7 @@ class Dispatcher:
         """Those of ``places`` for which the placement wants a loop's circuit compiled."""
         if len(places) == 1:
             return list(places)
-        with Undivided(self._lock):
+        with _Deciding(self):
             return self._scheduler.least_loaded(places, self._placement.looks_at)
 
     def open_loop(
@@ -244,7 +257,7 @@ class Dispatcher:
         Raises:
             ClosedError: The dispatcher is closed.
         """
-        with Undivided(self._lock):
+        with _Deciding(self):
             self._require_open()
             event = LoopOpened(loop_id, tuple(places), tuple(profiles))
             self._handle(event, self._clock.now())
@@ -256,7 +269,7 @@ class Dispatcher:
         Raises:
             ClosedError: The dispatcher is closed.
         """
-        with Undivided(self._lock):
+        with _Deciding(self):
             self._require_open()
             self._failed_loops.pop(event.loop_id, None)
             self._handle(event, self._clock.now())
@@ -281,7 +294,7 @@ class Dispatcher:
 
     def close_loops(self, loop_ids: Sequence[str]) -> None:
         """Forget where loops were pinned."""
-        with Undivided(self._lock):
+        with _Deciding(self):
             for loop_id in loop_ids:
                 self._failed_loops.pop(loop_id, None)
                 self._handle(LoopClosed(loop_id), self._clock.now())
@@ -316,8 +329,9 @@ class Dispatcher:
                 not self._unfinished if session_id is None else session_id not in self._unfinished
             )
 
-        with self._idle:
+        with _Deciding(self):
             self._heed_deliveries()
+        with self._idle:
             self._wait_for_idle += 1
             try:
                 return self._idle.wait_for(is_idle, timeout)
@@ -331,12 +345,12 @@ class Dispatcher:
         if attempt_id is None:
             yield
             return
-        with Undivided(self._lock):
+        with _Deciding(self):
             self._handle(StepPaused(attempt_id), self._clock.now())
         try:
             yield
         finally:
-            with Undivided(self._lock):
+            with _Deciding(self):
                 self._handle(StepResumed(attempt_id), self._clock.now())
 
     def check_invariants(self) -> None:
@@ -353,11 +367,7 @@ class Dispatcher:
         """
         with self._lock:
             self._is_closed = True
-            queued = [t for t in self._tickets.values() if t.state is JobState.QUEUED]
-            now = self._clock.now()
-            self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
-            for ticket in queued:
-                self._forget(ticket, JobState.CANCELLED, now)
+            queued = self._take_queued(JobState.CANCELLED)
         self._alarm.close()
         self._withdraw(queued)
         is_inside = self._local.session_id is not None
@@ -434,6 +444,15 @@ class Dispatcher:
             self._is_closed = True
             self._stranded += ready
 
+    def _take_queued(self, state: JobState) -> list[Ticket]:
+        """Take all jobs out of the queue, which end in that state."""
+        queued = [t for t in self._tickets.values() if t.state is JobState.QUEUED]
+        now = self._clock.now()
+        self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
+        for ticket in queued:
+            self._forget(ticket, state, now)
+        return queued
+
     def _forget(self, ticket: Ticket, state: JobState, now: float) -> None:
         del self._tickets[ticket.job.id]
         ticket.finished(state, now)
@@ -456,12 +475,11 @@ class Dispatcher:
     def _give_up(self) -> None:
         """End what no thread will run, since the program is ending; what runs goes on."""
         with self._lock:
-            queued = [t for t in self._tickets.values() if t.state is JobState.QUEUED]
+            stranded, self._stranded = self._stranded, []
             now = self._clock.now()
-            self._handle(Cancelled(tuple(t.job.id for t in queued)), now)
-            given_up, self._stranded = self._stranded + queued, []
-            for ticket in given_up:
+            for ticket in stranded:
                 self._forget(ticket, JobState.FAILED, now)
+            given_up = stranded + self._take_queued(JobState.FAILED)
         self._withdraw(given_up)
 
     def _abandon(self) -> None:
@@ -526,11 +544,9 @@ class Dispatcher:
         return failure
 
     def _woken(self, place: str) -> None:
-        with Undivided(self._lock):
+        with _Deciding(self):
             if not self._is_closed:
                 self._handle(Woken(place), self._clock.now())
-        if self._stranded:
-            self._give_up()
 
     # On the threads where attempts run.
 
@@ -557,7 +573,7 @@ class Dispatcher:
         *,
         is_batch_failure: bool = False,
     ) -> None:
-        with self._lock:
+        with _Deciding(self):
             if self._is_abandoned:
                 return
             now = self._clock.now()
@@ -594,14 +610,12 @@ class Dispatcher:
                 if ticket.job.id in self._tickets and ticket.is_cancelled():
                     self._forget(ticket, JobState.CANCELLED, now)
                     self._count_down(ticket)
-        if self._stranded:
-            self._give_up()
         if not ended:
             return
         self._finish([(t, ok, values.get(t.job.id, ())) for t, ok in ended])
         self._delivered.extend([ticket for ticket, _ in ended])
         if self._heeds_deliveries:
-            with self._lock:
+            with _Deciding(self):
                 self._take_deliveries()
 
     def _note_failure(self, ticket: Ticket) -> None:
