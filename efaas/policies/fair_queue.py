@@ -255,8 +255,6 @@ class FairQueue:
         """The next job of the tenant that is least ahead; of equals the older one."""
         resource = CPU_SECONDS if place == CPU else QPU_SECONDS
         tenants = self._tenants.least_ahead(waiting, resource)
-        if len(tenants) == 1:
-            return self._head(line, tenants[0], waiting[tenants[0]], resource)
         return min([self._head(line, t, waiting[t], resource) for t in tenants], key=_id_of)
 
     def _by_lead(self, line: WaitingLine, place: str) -> Iterator[Waiting]:
@@ -280,10 +278,8 @@ class FairQueue:
         """A tenant's next job: that of its session which is least ahead of its others."""
         if len(by_session) == 1:
             [ids] = by_session.values()
-            return self._waiting[ids[0]]
+            return line.head(ids)
         sessions = self._sessions[tenant].least_ahead(by_session, resource)
-        if len(sessions) == 1:
-            return self._waiting[by_session[sessions[0]][0]]
         return min([line.head(by_session[session_id]) for session_id in sessions], key=_id_of)
 
     # Rounds.
@@ -354,8 +350,8 @@ class FairQueue:
         if job.loop_id is None or job.speculative or not self._loops.holds(job.loop_id, place):
             return _NOBODY, of_session
         owner, since = self._owners.get(place, (job.session_id, -math.inf))
-        is_owner = owner == job.session_id and now - since > self._settings.loop_idle_seconds
-        is_alone = is_owner and len(by_tenant) == len(by_session) == 1
+        was_alone = owner == job.session_id and now - since > self._settings.loop_idle_seconds
+        is_alone = was_alone and len(by_tenant) == len(by_session) == 1
         return line.loops[job.loop_id], of_session if is_alone else _NOBODY
 
     # The books.
