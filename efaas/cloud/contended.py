@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from efaas.cloud.measures import Convergence, converged_at
+from efaas.cloud.measures import Convergence, converged_at, mean_of
 from efaas.cloud.prices import Bill, published_prices
 
 if TYPE_CHECKING:
@@ -64,12 +63,12 @@ def contended(
     bill = bill_of(outcome.busy, traces)
     return {
         "loops_ended": sum(loop.ended_at < math.inf for loop in outcome.loops),
-        "ttns": _mean([max(step.first_shot_at - step.ready_at, 0.0) for step in steps]),
-        "start_wait": _mean([_start_wait(loop, until) for loop in outcome.loops]),
-        "loop_seconds": _mean(
+        "ttns": mean_of([max(step.first_shot_at - step.ready_at, 0.0) for step in steps]),
+        "start_wait": mean_of([_start_wait(loop, until) for loop in outcome.loops]),
+        "loop_seconds": mean_of(
             [min(loop.ended_at, until) - loop.arrived_at for loop in outcome.loops]
         ),
-        "converged": _mean(late),
+        "converged": mean_of(late),
         "unconverged": len(late) - done,
         "converged_share": done / max(len(late), 1),
         "duty": _duty(outcome, ("loop", "background"), window),
@@ -80,10 +79,10 @@ def contended(
                 for loop, trace in zip(outcome.loops, traces, strict=True)
             ]
         ),
-        "background_wait": _mean(waits),
+        "background_wait": mean_of(waits),
         "background_p95": waits[int(0.95 * len(waits))] if waits else None,
-        "hit_rate": _mean([float(step.was_hit) for step in steps]),
-        "drifted": _mean(
+        "hit_rate": mean_of([float(step.was_hit) for step in steps]),
+        "drifted": mean_of(
             [float(s.age_seconds > scenario.calibrations.valid_seconds) for s in steps]
         ),
         "qpu_seconds": bill.executed_seconds / done if done else None,
@@ -168,7 +167,3 @@ def _duty(outcome: Outcome, kinds: Sequence[str], until: float) -> float:
         max(min(it.ended_at, until) - it.began_at, 0.0) for it in outcome.busy if it.kind in kinds
     )
     return useful / (outcome.device_count * until)
-
-
-def _mean(values: Sequence[float]) -> float | None:
-    return fmean(values) if values else None

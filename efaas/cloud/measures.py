@@ -13,7 +13,16 @@ if TYPE_CHECKING:
     from efaas.cloud.outcome import LoopOutcome, Outcome, RanStep
     from efaas.cloud.scenario import Scenario
 
-__all__ = ["Convergence", "Interval", "Measures", "converged_at", "interval", "measured", "weakly"]
+__all__ = [
+    "Convergence",
+    "Interval",
+    "Measures",
+    "converged_at",
+    "interval",
+    "mean_of",
+    "measured",
+    "weakly",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +70,13 @@ def measured(outcome: Outcome, scenario: Scenario) -> Measures:
     ]
     valid = scenario.calibrations.valid_seconds
     return Measures(
-        ttns=_mean(max(step.first_shot_at - step.ready_at, 0.0) for step in later),
-        cycle=_mean(cycles),
+        ttns=mean_of(max(step.first_shot_at - step.ready_at, 0.0) for step in later),
+        cycle=mean_of(cycles),
         duty=(shares["loop"] + shares["background"]) / capacity,
         wasted_duty=shares["waste"] / capacity,
-        background_wait=_mean(waits),
-        drifted=_mean(float(step.age_seconds > valid) for step in later),
-        hit_rate=_mean(float(step.was_hit) for step in later),
+        background_wait=mean_of(waits),
+        drifted=mean_of(float(step.age_seconds > valid) for step in later),
+        hit_rate=mean_of(float(step.was_hit) for step in later),
         steps=sum(map(len, lines)),
     )
 
@@ -161,6 +170,7 @@ def interval(values: Iterable[float | None]) -> Interval | None:
     return Interval(fmean(there), factor * stdev(there) / math.sqrt(len(there)), len(there))
 
 
-def _mean(values: Iterable[float]) -> float | None:
+def mean_of(values: Iterable[float]) -> float | None:
+    """Their mean; None without any."""
     found = list(values)
     return fmean(found) if found else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from numbers import Integral, Real
+from numbers import Real
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -37,6 +37,7 @@ from efaas.errors import (
     ParameterError,
     ShotsError,
 )
+from efaas.model.quantities import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -226,7 +227,7 @@ def checked_shots(shots: Any) -> int:
     Raises:
         ShotsError: It is no whole number of 1 or more.
     """
-    if isinstance(shots, bool) or not isinstance(shots, Integral) or int(shots) < 1:
+    if not is_count(shots):
         raise ShotsError(f"the number of shots must be a whole number of at least 1, got {shots!r}")
     return int(shots)
 
