@@ -69,7 +69,9 @@ class TestALostSubmission:
         self, service: RuntimeService, make: Make, fault: Any
     ) -> None:
         injection = service.inject(fault, "submit")
-        [outcome] = make(time_limits=QUICK).execute([evaluation()])
+        # Only where the answer hangs is it given up: a busy machine may take as long for any other.
+        limits = QUICK if isinstance(fault, Hang) else None
+        [outcome] = make(time_limits=limits).execute([evaluation()])
         assert injection.fired == 1
         assert np.isfinite(outcome.value.evs).all()
         assert len(service.jobs) == submissions(service) == 1
