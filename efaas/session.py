@@ -13,8 +13,6 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from efaas.backends.protocol import KeepsSessions, Remote
 from efaas.clock import SystemClock
 from efaas.dispatch import Dispatcher, Recording, SessionScope
@@ -27,6 +25,7 @@ from efaas.future import QuantumFuture
 from efaas.journal import Book
 from efaas.journal.settings import as_journal
 from efaas.loops import Loops
+from efaas.model.quantities import is_count, is_number
 from efaas.notebook import is_notebook
 from efaas.objective import Objective
 from efaas.observe import Recorder, Sight
@@ -40,6 +39,7 @@ from efaas.policies.sentinel import Sentinel
 if TYPE_CHECKING:
     from concurrent.futures import Executor
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from efaas.backends.experiment import Experiment
@@ -117,7 +117,7 @@ class EFScheduler:
                 use for it.
         """
         slots = cpu_slots if cpu_slots is not None else os.cpu_count() or 1
-        if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
+        if not is_count(slots):
             raise InputError(f"cpu_slots must be a whole number of at least 1, got {cpu_slots!r}")
         if clock is not None and not callable(getattr(clock, "now", None)):
             raise InputError(f"clock must have a method now(), got {clock!r}")
@@ -344,13 +344,11 @@ class EFSession:
             )
         if scheduler is not None and not isinstance(scheduler, EFScheduler):
             raise InputError(f"scheduler must be an EFScheduler or None, got {scheduler!r}")
-        if weight is not None and not (
-            isinstance(weight, int | float) and 0 < weight < float("inf")
-        ):
+        if weight is not None and not (is_number(weight) and 0 < weight < float("inf")):
             raise InputError(f"weight must be positive and finite, got {weight!r}")
         if not isinstance(tenant, str) or not tenant:
             raise InputError(f"tenant must be a name, got {tenant!r}")
-        if seed is not None and (not isinstance(seed, int | np.integer) or seed < 0):
+        if seed is not None and not is_count(seed, 0):
             raise InputError(f"seed must be a non-negative integer or None, got {seed!r}")
         _check_type("sentinel", sentinel, Sentinel)
         self._book = None if journal is None else Book(as_journal(journal))
@@ -600,7 +598,7 @@ class EFSession:
         """
         from efaas.observe.view import View, live
 
-        if not (isinstance(every_seconds, int | float) and 0 < every_seconds < float("inf")):
+        if not (is_number(every_seconds) and 0 < every_seconds < float("inf")):
             raise InputError(f"every_seconds is a number above 0, got {every_seconds!r}")
         session = weakref.ref(self)
         view = View(self._scheduler._present(self._sight), partial(_is_over, session))

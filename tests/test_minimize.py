@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -147,6 +148,18 @@ def test_a_callable_method_is_called_as_scipy_would() -> None:
         return scipy.optimize.OptimizeResult(x=x0, fun=fun(x0), nfev=1, success=True)
 
     compare(bowl, 5, x0=[0.4, 0.2, 0.3], method=method)
+
+
+@pytest.mark.parametrize("method", [efaas.optimize.spsa, efaas.optimize.rotosolve])
+def test_methods_of_ours_have_names_too(method: Callable[..., Any]) -> None:
+    def fun(x: Any) -> float:
+        return float(np.sin(x).sum())
+
+    options = {"maxiter": 2} | ({"rng": 1} if method is efaas.optimize.spsa else {})
+    expected = efaas.minimize(fun, [0.1, 0.2], method=method, options=options)
+    for name in (method.__name__.upper(), method.__name__.capitalize()):
+        found = efaas.minimize(fun, [0.1, 0.2], method=name, options=options)
+        assert found.x.tolist() == expected.x.tolist()
 
 
 @pytest.mark.parametrize("method", DIFFERENCES)

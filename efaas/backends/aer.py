@@ -15,7 +15,7 @@ from efaas.backends.building import ProgramBuilder
 from efaas.backends.cost import memory_limit_bytes
 from efaas.backends.drift import DriftingDevice, drift_of, expected_device
 from efaas.backends.fidelity import LN_FLOOR, ErrorTable, OperationCounts, operations_of
-from efaas.backends.isa import Compiler
+from efaas.backends.isa import Compiler, check_transpiler
 from efaas.backends.protocol import Estimates, Outcome, Samples
 from efaas.backends.specs import device_of
 from efaas.backends.warm_cache import WarmCache
@@ -198,10 +198,7 @@ class AerBackend:
             raise InputError(f"executor must have a method submit(), got {executor!r}")
         if max_memory_mb is not None and not is_count(max_memory_mb):
             raise InputError(f"max_memory_mb must be at least 1, got {max_memory_mb!r}")
-        if not is_count(optimization_level, 0) or optimization_level > 3:
-            raise InputError(f"optimization_level must be 0 to 3, got {optimization_level!r}")
-        if not is_count(seed_transpiler, 0):
-            raise InputError(f"seed_transpiler must be 0 or more, got {seed_transpiler!r}")
+        check_transpiler(optimization_level, seed_transpiler)
         if name is not None and not (isinstance(name, str) and name):
             raise InputError(f"name is a name, or None for the device's own, got {name!r}")
         if cache is not None and not isinstance(cache, WarmCache):

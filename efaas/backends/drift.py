@@ -7,6 +7,7 @@ import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import blake2b
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -23,6 +24,7 @@ from efaas.backends.drifting_numbers import (
 from efaas.backends.recorded_drift import RecordedDrift
 from efaas.errors import InputError
 from efaas.model.drift import DEAD_GATES, FLUCTUATIONS, expected
+from efaas.model.quantities import is_count
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -90,7 +92,7 @@ class Drift:
     dead_gates: bool = True
 
     def __post_init__(self) -> None:
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+        if not is_count(self.seed, 0):
             raise InputError(f"seed must be an integer, 0 or more, got {self.seed!r}")
         check_seconds(self.every_seconds)
         if not (is_finite(self.scale) and self.scale >= 0):
@@ -119,8 +121,8 @@ def drift_of(spec: Any) -> DriftSource | None:
         return None
     if spec is True:
         return Drift()
-    if isinstance(spec, int):
-        return Drift(seed=spec)
+    if isinstance(spec, Integral):
+        return Drift(seed=int(spec))
     if isinstance(spec, (str, Path)):
         return RecordedDrift(spec)
     if callable(getattr(spec, "series", None)) and not isinstance(spec, type):

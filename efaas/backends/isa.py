@@ -13,7 +13,8 @@ from qiskit.transpiler.passes import Optimize1qGatesDecomposition
 
 from efaas.backends.fidelity import ErrorTable, OperationCounts, operations_of
 from efaas.backends.layouts import Candidate, ranked_placements, transpilers_placement
-from efaas.errors import CircuitTooWideError, UnsupportedGateError
+from efaas.errors import CircuitTooWideError, InputError, UnsupportedGateError
+from efaas.model.quantities import is_count
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
     from efaas.backends.layouts import Placement
 
-__all__ = ["Compiler", "IsaCircuit"]
+__all__ = ["Compiler", "IsaCircuit", "check_transpiler"]
+
+_SEEDS = 2**63
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,20 @@ class _Routed:
         )
 
 
+def check_transpiler(optimization_level: object, seed_transpiler: object) -> None:
+    """See that Qiskit's transpiler takes them.
+
+    Raises:
+        InputError: The level is not 0 to 3, or the seed not 0 to 2**63 - 1.
+    """
+    if not is_count(optimization_level, 0) or optimization_level > 3:
+        raise InputError(f"optimization_level must be 0 to 3, got {optimization_level!r}")
+    if not is_count(seed_transpiler, 0) or seed_transpiler >= _SEEDS:
+        raise InputError(
+            f"seed_transpiler is a whole number, 0 to 2**63 - 1, got {seed_transpiler!r}"
+        )
+
+
 class Compiler:
     """Compiles circuits for one device; always to the same result.
 
@@ -101,8 +118,8 @@ class Compiler:
         """
         self._device = device
         self._options = {
-            "optimization_level": optimization_level,
-            "seed_transpiler": seed_transpiler,
+            "optimization_level": int(optimization_level),
+            "seed_transpiler": int(seed_transpiler),  # Qiskit takes no integer of NumPy's
         }
         self._moves = optimization_level > 0 and not device.is_ideal and not keeps_layouts
         self._routed: PassManager | None = None

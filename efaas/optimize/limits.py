@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from efaas.errors import OptimizerError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = [
     "BUDGET_REACHED",
@@ -59,12 +60,10 @@ class Limits:
     def __post_init__(self) -> None:
         for name in ("max_rounds", "max_shots"):
             value: Any = getattr(self, name)
-            if value is None:
-                continue
-            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+            if value is not None and not is_count(value):
                 raise OptimizerError(f"{name} is a whole number of 1 or more; got {value!r}")
         seconds: Any = self.max_seconds
-        if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
+        if seconds is not None and not (is_number(seconds) and seconds > 0):
             raise OptimizerError(f"max_seconds is a number greater than 0; got {seconds!r}")
 
     @property

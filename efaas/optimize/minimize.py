@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import scipy.optimize
 
 from efaas.errors import OptimizerError
+from efaas.model.quantities import is_count
 from efaas.optimize.door import (
     PARAMETER_SHIFT,
     checked_start,
@@ -20,8 +21,10 @@ from efaas.optimize.drive import drive
 from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Limits
 from efaas.optimize.progress import progress_of
 from efaas.optimize.report import SpeculationReport
+from efaas.optimize.rotosolve import rotosolve
 from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
 from efaas.optimize.speculation import OFF, Speculation, as_speculation
+from efaas.optimize.spsa import spsa
 from efaas.optimize.start import FROM_ASKED, MinimizeStart, takes_derivatives, takes_workers
 
 if TYPE_CHECKING:
@@ -34,6 +37,9 @@ _METHODS = (
     *("SLSQP", "trust-constr", "dogleg", "trust-ncg", "trust-exact", "trust-krylov"),
 )
 """Names for the error message; scipy itself decides what it knows."""
+
+_OURS = {"spsa": spsa, "rotosolve": rotosolve}
+_NAMES = (*_METHODS, "SPSA", "Rotosolve")
 
 # The function itself: a user may put ``efaas.minimize`` in scipy's place.
 _scipy_minimize = scipy.optimize.minimize
@@ -76,8 +82,8 @@ def minimize(
         fun: A session's objective, or any function that scipy takes.
         x0: Where to start, shape ``(n,)``.
         args: Further arguments of a plain function; a session's objective has none.
-        method: One of scipy's methods, or a callable in scipy's form, such as
-            ``efaas.optimize.spsa``.
+        method: One of scipy's methods; ``"SPSA"`` or ``"Rotosolve"`` for ``efaas.optimize.spsa``
+            and ``rotosolve``; or a callable in scipy's form, as these are.
         jac: As in scipy; for an objective also ``"parameter-shift"``.
         hess: As in scipy.
         hessp: As in scipy.
@@ -111,6 +117,8 @@ def minimize(
         >>> round(float(result.x[0]), 6)
         1.0
     """
+    if isinstance(method, str):
+        method = _OURS.get(method.lower(), method)
     passed = {
         "method": method,
         "jac": jac,
@@ -159,7 +167,7 @@ def minimize(
             observers=observers,
         )
     except ValueError as error:
-        better = explained(error, method, _METHODS)
+        better = explained(error, method, _NAMES)
         if better is None:
             raise
         raise better from error
@@ -181,7 +189,7 @@ def _by_scipy(
     try:
         result = _scipy_minimize(fun, x0, args, callback=callback, **passed)
     except ValueError as error:
-        better = explained(error, passed["method"], _METHODS)
+        better = explained(error, passed["method"], _NAMES)
         if better is None:
             raise
         raise better from error
@@ -251,7 +259,7 @@ def _check_arguments(
             "or None"
         )
     require_shots(objective, limits)
-    if final_shots is not None and (not isinstance(final_shots, int) or final_shots < 1):
+    if final_shots is not None and not is_count(final_shots):
         raise OptimizerError(f"final_shots is a whole number of 1 or more; got {final_shots!r}")
 
 

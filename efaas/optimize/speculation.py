@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 from efaas.errors import OptimizerError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["OFF", "Speculation", "as_speculation"]
 
@@ -70,12 +70,11 @@ class Speculation:
             value = getattr(self, name)
             if value is None and name == "qpu_seconds":
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or math.isnan(value) or value < 0:
+            if not (is_number(value) and value >= 0):
                 raise OptimizerError(
                     f"Speculation.{name} is a number that is not negative; got {value!r}"
                 )
-        if not isinstance(self.seed, int) or self.seed < 0:
+        if not is_count(self.seed, 0):
             raise OptimizerError(
                 f"Speculation.seed is a whole number that is not negative; got {self.seed!r}"
             )
@@ -111,7 +110,7 @@ def as_speculation(given: Any, *, default: Speculation) -> Speculation:
 
 
 def _require_count(name: str, value: Any) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+    if not is_count(value):
         raise OptimizerError(f"Speculation.{name} is a whole number of 1 or more; got {value!r}")
 
 

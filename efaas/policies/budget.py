@@ -11,6 +11,7 @@ import math
 from dataclasses import dataclass, fields
 
 from efaas.errors import BudgetError, InputError
+from efaas.model.quantities import is_number
 from efaas.model.standing import BudgetUse
 
 __all__ = ["NO_BUDGET", "Budget", "Grant", "Spending", "Treasury"]
@@ -48,8 +49,7 @@ class Budget:
             value = getattr(self, field.name)
             if value is None:
                 continue
-            is_number = isinstance(value, int | float) and not isinstance(value, bool)
-            if not is_number or not 0 <= value < math.inf:
+            if not (is_number(value) and 0 <= value < math.inf):
                 raise InputError(
                     f"{field.name} of a budget is a finite number of 0 or more; got {value!r}"
                 )

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass, fields
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["FairSettings"]
 
@@ -40,12 +41,12 @@ class FairSettings:
     most_lead_seconds: float = 60.0
 
     def __post_init__(self) -> None:
-        if isinstance(self.max_overtakes, bool) or not isinstance(self.max_overtakes, int):
-            raise InputError(f"max_overtakes must be a whole number, got {self.max_overtakes!r}")
-        if self.max_overtakes < 1:
-            raise InputError(f"max_overtakes must be at least 1, got {self.max_overtakes}")
+        if not is_count(self.max_overtakes):
+            raise InputError(
+                f"max_overtakes must be a whole number of at least 1, got {self.max_overtakes!r}"
+            )
         for entry in fields(self):
-            if not isinstance(getattr(self, entry.name), int | float):
+            if not is_number(getattr(self, entry.name)):
                 raise InputError(
                     f"{entry.name} must be a number, got {getattr(self, entry.name)!r}"
                 )

@@ -10,6 +10,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Protocol
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 if TYPE_CHECKING:
     from efaas.model.profile import CircuitProfile
@@ -67,11 +68,11 @@ class PlacementWeights:
     def __post_init__(self) -> None:
         for name in ("fidelity_power", "wait_weight", "cold_weight", "age_share_per_day"):
             value = getattr(self, name)
-            if not (isinstance(value, (int, float)) and 0 <= value < math.inf):
+            if not (is_number(value) and 0 <= value < math.inf):
                 raise InputError(f"{name} must be finite, 0 or more, got {value!r}")
         for name in ("evaluations", "most_candidates"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+            if not is_count(value):
                 raise InputError(f"{name} must be an integer, 1 or more, got {value!r}")
 
 

@@ -13,7 +13,7 @@ from statistics import NormalDist
 
 from efaas.errors import InputError
 from efaas.model.events import Shift
-from efaas.model.quantities import is_number
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["Sentinel", "SentinelTest", "ln_damping"]
 
@@ -135,5 +135,5 @@ def ln_damping(before: float, after: float, *, mixed: float, std: float) -> floa
 
 
 def _check_count(name: str, count: object) -> None:
-    if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+    if not is_count(count):
         raise InputError(f"{name} must be an integer, 1 or more, got {count!r}")

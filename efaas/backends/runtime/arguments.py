@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from efaas.backends.isa import check_transpiler
 from efaas.backends.runtime.connect import TimeLimits
 from efaas.backends.runtime.packing import Limits
 from efaas.backends.runtime.retry import RetryPolicy
@@ -44,15 +45,10 @@ def check_arguments(**given: Any) -> None:
         value = given[name]
         if value is not None and not callable(getattr(value, method, None)):
             raise InputError(f"{name} has a method {method}(), or is None; got {value!r}")
-    level, ahead, seed = (
-        given[name] for name in ("optimization_level", "rounds_ahead", "seed_transpiler")
-    )
-    if not is_count(level, 0) or level > 3:
-        raise InputError(f"optimization_level must be 0 to 3, got {level!r}")
+    check_transpiler(given["optimization_level"], given["seed_transpiler"])
+    ahead = given["rounds_ahead"]
     if not is_count(ahead):
         raise InputError(f"rounds_ahead must be at least 1, got {ahead!r}")
-    if not is_count(seed, 0) or seed >= 2**63:
-        raise InputError(f"seed_transpiler is a whole number of 0 or more, got {seed!r}")
     if not isinstance(given["use_fractional_gates"], bool):
         raise InputError(
             f"use_fractional_gates is True or False, got {given['use_fractional_gates']!r}"
