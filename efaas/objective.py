@@ -54,6 +54,10 @@ class SubmitsPoints(Protocol):
         """Whether the session's journal has the values of all of these points."""
         ...
 
+    def drawn_seed(self) -> int:
+        """A seed for an optimizer's own random numbers; another one at each call."""
+        ...
+
 
 class Objective:
     """The expectation value of an observable as a function of a circuit's parameters.
@@ -185,6 +189,14 @@ class Objective:
             self._experiment, wanted, [(self._points_of(ask), after) for ask, after in guessed]
         )
         return [future for job in futures for future in job], guesses
+
+    def drawn_seed(self) -> int:
+        """A seed for an optimizer's own random numbers, 128 bits; another one at each call.
+
+        It follows from the session's seed and from how many this objective has given before, so a
+        script that runs again draws the same ones.
+        """
+        return self._loop.drawn_seed()
 
     def is_recorded(self, asks: Sequence[Ask]) -> bool:
         """Whether all of these, asked for now, would be answered from the session's journal."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,33 @@ def test_a_callable_method_is_called_as_scipy_would() -> None:
         return scipy.optimize.OptimizeResult(x=x0, fun=fun(x0), nfev=1, success=True)
 
     compare(bowl, 5, x0=[0.4, 0.2, 0.3], method=method)
+
+
+def two_spsa_runs(energy: efaas.Objective, **options: Any) -> list[list[float]]:
+    options |= {"maxiter": 3}
+    runs = [efaas.minimize(energy, [0.1] * 3, method="SPSA", options=options) for _ in range(2)]
+    return [run.x.tolist() for run in runs]
+
+
+def test_spsas_random_numbers_follow_from_the_sessions_seed(tmp_path: Path) -> None:
+    def runs(seed: int | None, **given: Any) -> list[list[float]]:
+        device = FakeBackend(value=convex)  # without noise: only the optimizer's numbers differ
+        with efaas.EFSession(device, seed=seed, **given) as session:
+            return two_spsa_runs(session.objective(circuit(), "ZZ"))
+
+    first, second = runs(5)
+    assert runs(5) == [first, second]
+    assert first != second, "each run has numbers of its own"
+    assert runs(6) != [first, second]
+    journal = tmp_path / "spsa.efaas"
+    assert runs(5, journal=journal) == [first, second]
+    assert runs(None, journal=journal) == [first, second], "the journal has the seed"
+
+
+def test_random_numbers_given_to_spsa_are_taken() -> None:
+    with efaas.EFSession(FakeBackend(value=convex), seed=5) as session:
+        first, second = two_spsa_runs(session.objective(circuit(), "ZZ"), rng=3)
+    assert first == second
 
 
 @pytest.mark.parametrize("method", [efaas.optimize.spsa, efaas.optimize.rotosolve])

@@ -155,6 +155,11 @@ class Loop:
         seeds = map(self.stream.seed, keys, occurrences)
         return self.book.knows([seed.to_bytes(16, "little") for seed in seeds])
 
+    def drawn_seed(self) -> int:
+        """A seed for an optimizer's own random numbers, 128 bits; another one at each call."""
+        [key] = self.stream.keys([b""], [b"drawn"])
+        return self.stream.seed(key, current_branch(self.scope.root).next_occurrence(key))
+
     def _round(
         self,
         experiment: Experiment,

@@ -22,7 +22,13 @@ from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED, Limits
 from efaas.optimize.progress import progress_of
 from efaas.optimize.report import SpeculationReport
 from efaas.optimize.rotosolve import rotosolve
-from efaas.optimize.sources import ObjectiveSource, PooledFunction, Source, SubmitsPoints
+from efaas.optimize.sources import (
+    DrawsSeeds,
+    ObjectiveSource,
+    PooledFunction,
+    Source,
+    SubmitsPoints,
+)
 from efaas.optimize.speculation import OFF, Speculation, as_speculation
 from efaas.optimize.spsa import spsa
 from efaas.optimize.start import FROM_ASKED, MinimizeStart, takes_derivatives, takes_workers
@@ -119,6 +125,8 @@ def minimize(
     """
     if isinstance(method, str):
         method = _OURS.get(method.lower(), method)
+    if method is spsa:
+        options = _seeded(fun, options)
     passed = {
         "method": method,
         "jac": jac,
@@ -175,6 +183,14 @@ def minimize(
     if final_shots is not None and result.get("x") is not None and has_means:
         result["final_fun"] = fun.submit(result["x"], shots=final_shots).result()
     return result
+
+
+def _seeded(fun: Any, options: dict[str, Any] | None) -> dict[str, Any] | None:
+    """Options of SPSA, with random numbers of the session where the caller chose none."""
+    given = {} if options is None else options
+    if not isinstance(fun, DrawsSeeds) or not isinstance(given, dict):
+        return options
+    return given if given.get("rng") is not None else {**given, "rng": fun.drawn_seed()}
 
 
 def _by_scipy(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from efaas.optimize.observers import Observer
 
 __all__ = [
+    "DrawsSeeds",
     "Guess",
     "Measured",
     "ObjectiveSource",
@@ -79,6 +80,15 @@ class Remembers(Protocol):
 
     def is_recorded(self, asks: Sequence[Ask]) -> bool:
         """Whether all of these, asked for now, would be answered from what is recorded."""
+        ...
+
+
+@runtime_checkable
+class DrawsSeeds(Protocol):
+    """An objective whose session is seeded."""
+
+    def drawn_seed(self) -> int:
+        """A seed for an optimizer's own random numbers; another one at each call."""
         ...
 
 

@@ -140,7 +140,8 @@ def spsa(
             values at ``x0``.
         workers: As scipy's, a map: called as ``workers(f, points)`` once a round. None or 1 is one
             after the other.
-        rng: As in scipy, a seed or a ``numpy.random.Generator``; None takes fresh entropy.
+        rng: As in scipy, a seed or a ``numpy.random.Generator``. None takes fresh entropy; in
+            ``efaas.minimize``, for an objective of a session, what follows from the session's seed.
         disp: Whether to print how it ended.
         return_all: Whether the result has all iterates, as ``allvecs``.
         **unknown_options: Scipy's warning names them.
