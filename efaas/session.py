@@ -13,7 +13,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from efaas.backends.protocol import KeepsSessions, Remote
+from efaas.backends.protocol import KeepsAccounts, KeepsSessions, Remote
 from efaas.clock import SystemClock
 from efaas.dispatch import Dispatcher, Recording, SessionScope
 from efaas.errors import (
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from efaas.backends.experiment import Experiment
-    from efaas.backends.protocol import Backend, Outcome, ProviderSessionLog
+    from efaas.backends.protocol import Backend, Outcome
     from efaas.clock import Clock
     from efaas.cloud.scenario import Scenario
     from efaas.cloud.what_if import WhatIf
@@ -366,7 +366,7 @@ class EFSession:
             self.weight: float
             recording = None if self._book is None else Recording(self._book)
             self._id, self._scope = self._scheduler._attach(self, tenant, weight, recording)
-            self._provider_sessions = _kept(self._scheduler._backends, self._book)
+            self._provider_logs = _kept(self._scheduler._backends, self._book)
         except BaseException:
             if self._owns_scheduler and opened is not None:
                 opened.close(cancel=True)
@@ -724,13 +724,18 @@ class EFSession:
         )
 
 
-def _kept(backends: Mapping[str, Backend], book: Book | None) -> list[ProviderSessionLog]:
-    """Where backends write their provider sessions, which they do as long as these are kept."""
-    logs: list[ProviderSessionLog] = []
+def _kept(backends: Mapping[str, Backend], book: Book | None) -> list[object]:
+    """Where backends write what is open and spent, which they do as long as these are kept."""
+    logs: list[object] = []
     for name, backend in backends.items():
         if book is not None and isinstance(backend, KeepsSessions):
-            logs.append(book.provider_sessions(name))
-            backend.keep_sessions_in(logs[-1])
+            sessions = book.provider_sessions(name)
+            logs.append(sessions)
+            backend.keep_sessions_in(sessions)
+        if book is not None and isinstance(backend, KeepsAccounts):
+            spending = book.spending(name)
+            logs.append(spending)
+            backend.keep_accounts_in(spending)
     return logs
 
 

@@ -19,19 +19,26 @@ if TYPE_CHECKING:
     from efaas.model.calibration import Calibration
     from efaas.model.job import Usage
     from efaas.model.profile import CircuitProfile
-    from efaas.model.record import Submission
+    from efaas.model.record import (
+        JobSpend,
+        ProviderSessionRecord,
+        Reservation,
+        Submission,
+    )
     from efaas.policies.budget import Spending
 
 __all__ = [
     "Backend",
     "Estimates",
     "Evaluation",
+    "KeepsAccounts",
     "KeepsSessions",
     "Outcome",
     "ProviderSessionLog",
     "Reattachable",
     "Remote",
     "Samples",
+    "SpendingLog",
     "SubmissionLog",
 ]
 
@@ -192,6 +199,7 @@ class SubmissionLog(Protocol):
         evaluations: Sequence[int],
         payload: str = "",
         points: Sequence[Sequence[int]] | None = None,
+        reservation: Reservation | None = None,
     ) -> str:
         """A job is about to be sent; returns the tag to put on it.
 
@@ -202,6 +210,7 @@ class SubmissionLog(Protocol):
             payload: What ``reattach`` will need to read the result.
             points: Which points of each of these are in it, where an evaluation is split over
                 several jobs; all of them if None.
+            reservation: What it may take, of a backend that keeps accounts.
         """
         ...
 
@@ -256,16 +265,20 @@ class Reattachable(Protocol):
 class ProviderSessionLog(Protocol):
     """Where a backend's provider sessions are written down."""
 
-    def left(self) -> Sequence[tuple[str, str]]:
-        """The id and mode of each that an earlier process opened, and was not seen to end."""
+    def known(self) -> Sequence[ProviderSessionRecord]:
+        """Those of earlier processes, in the order in which they were opened."""
         ...
 
     def opened(self, session_id: str, mode: str) -> None:
         """One was opened; it is written down for good when this returns."""
         ...
 
-    def ended(self, session_id: str) -> None:
-        """One is closed, or takes no more jobs."""
+    def lasted(self, session_id: str, seconds: float) -> None:
+        """One has lasted so long by now, from its first job on."""
+        ...
+
+    def ended(self, session_id: str, seconds: float | None) -> None:
+        """One is closed, or takes no more jobs, and has lasted so long, where that is known."""
         ...
 
 
@@ -277,7 +290,33 @@ class KeepsSessions(Protocol):
         """Write them down there, and see to those that an earlier process left open.
 
         One of them is used again, where it still takes jobs of this backend; the others are
-        closed. It is done before the next job, or when the backend is released.
+        closed. It is done before the next job, or when the backend is released. How long all of
+        them have lasted counts towards the backend's budget.
+
+        Args:
+            log: Kept as long as somebody else refers to it.
+        """
+        ...
+
+
+class SpendingLog(Protocol):
+    """Where it is written down what a backend's jobs have cost."""
+
+    def spent(self) -> Sequence[JobSpend]:
+        """The jobs of earlier processes that the provider has, or may have, taken."""
+        ...
+
+    def measured(self, tag: str, job_id: str | None, seconds: float | None) -> None:
+        """A job has ended and took so many QPU seconds; None while the provider has not said."""
+        ...
+
+
+@runtime_checkable
+class KeepsAccounts(Protocol):
+    """A backend with a budget, which is to hold for a run over all its lives."""
+
+    def keep_accounts_in(self, log: SpendingLog) -> None:
+        """Write down there what jobs cost, and go on from what earlier processes have spent.
 
         Args:
             log: Kept as long as somebody else refers to it.

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from efaas.journal import Book
     from efaas.journal.submissions import Pending
     from efaas.journal.values import PointValue
+    from efaas.model.record import Reservation
 
 __all__ = ["Entry", "Recording", "run_recorded"]
 
@@ -194,12 +195,14 @@ class _Log:
         evaluations: Sequence[int],
         payload: str = "",
         points: Sequence[Sequence[int]] | None = None,
+        reservation: Reservation | None = None,
     ) -> str:
         runs = [self._runs[index] for index in evaluations]
         if points is None:
             points = [range(len(run.missing)) for run in runs]
         tag = f"efaas-{secrets.token_hex(12)}"
-        self._by_tag[tag] = self._sent(list(zip(runs, points, strict=True)), tag, payload)
+        places = list(zip(runs, points, strict=True))
+        self._by_tag[tag] = self._sent(places, tag, payload, reservation)
         return tag
 
     def accepted(self, tag: str, job_id: str) -> None:
@@ -215,7 +218,7 @@ class _Log:
 
     def begin_here(self) -> _Sent:
         """The whole round runs in this process, and ends with it."""
-        return self._sent([(run, range(len(run.missing))) for run in self._runs], None, "")
+        return self._sent([(run, range(len(run.missing))) for run in self._runs])
 
     def fail_here(self, sent: _Sent, error: BaseException) -> None:
         """It failed as a whole."""
@@ -227,7 +230,11 @@ class _Log:
         self._answer(sent, outcomes)
 
     def _sent(
-        self, places: Sequence[tuple[_Run, Sequence[int]]], tag: str | None, payload: str
+        self,
+        places: Sequence[tuple[_Run, Sequence[int]]],
+        tag: str | None = None,
+        payload: str = "",
+        reservation: Reservation | None = None,
     ) -> _Sent:
         parts = [len(points) for _, points in places]
         rows: defaultdict[Book, list[tuple[bytes, int, int]]] = defaultdict(list)
@@ -236,7 +243,14 @@ class _Log:
                 keys = run.keys_of(points)
                 rows[run.book] += [(key, part, position) for position, key in enumerate(keys)]
         numbers = {
-            book: book.send(self._backend, where, parts=parts, tag=tag, payload=payload)
+            book: book.send(
+                self._backend,
+                where,
+                parts=parts,
+                tag=tag,
+                payload=payload,
+                reservation=reservation,
+            )
             for book, where in rows.items()
         }
         return _Sent(places, numbers)

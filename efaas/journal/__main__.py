@@ -52,6 +52,7 @@ def described(reader: Reader) -> str:
     """What is in a journal, as text."""
     facts, counts = reader.facts(), reader.counts()
     qpu, cpu = reader.spent()
+    jobs, measured, lasted = reader.provider_spent()
     states = ", ".join(f"{n:,} {state}" for state, n in sorted(reader.submission_states().items()))
     left_open = [s["id"] for s in reader.provider_sessions() if s["ended_at"] is None]
     lines = [
@@ -62,6 +63,7 @@ def described(reader: Reader) -> str:
         f"submissions  {states or 'none'}",
         f"left open    {', '.join(left_open) or 'no provider session'}",
         f"spent        {qpu:.6g} QPU s, {cpu:.6g} CPU s",
+        f"provider     {jobs:,} jobs, {measured:.6g} QPU s, {lasted:.6g} s of sessions",
         "loops",
     ]
     lines += [

@@ -23,7 +23,8 @@ from efaas.errors import (
 )
 from efaas.journal.identity import Identity, installed_version, program
 from efaas.journal.lock import WriterLock
-from efaas.journal.provider_sessions import ProviderSessionRows, open_sessions
+from efaas.journal.provider_sessions import ProviderSessionRows, recorded_sessions
+from efaas.journal.spending import SpendingRows, jobs_spent
 from efaas.journal.store import Store
 from efaas.journal.submissions import Submissions
 from efaas.journal.trajectory import Trajectory
@@ -32,7 +33,7 @@ from efaas.model.record import Answer, Spend
 if TYPE_CHECKING:
     from efaas.journal.settings import Journal
     from efaas.journal.submissions import Pending
-    from efaas.model.record import LoopRecord, Question, SubmissionState
+    from efaas.model.record import LoopRecord, Question, Reservation, SubmissionState
     from efaas.policies.resuming import Facts
 
 __all__ = ["Book", "checksum"]
@@ -221,6 +222,7 @@ class Book:
         parts: Sequence[int],
         tag: str | None = None,
         payload: str = "",
+        reservation: Reservation | None = None,
     ) -> int:
         """A round is about to be handed to a backend; returns its number, 0 if there is none.
 
@@ -232,13 +234,14 @@ class Book:
             parts: The number of points of each part.
             tag: What the provider's job will be found by.
             payload: What the backend needs to read the result.
+            reservation: What the provider's job may take.
 
         Raises:
             JournalWriteError: The journal cannot be written, and the run is to stop then.
         """
         is_lasting = tag is not None
         number = self._write(
-            lambda: self._submissions.add(backend, places, parts, tag, payload),
+            lambda: self._submissions.add(backend, places, parts, tag, payload, reservation),
             commit=is_lasting or self.settings.durability != "full",  # where it waits for no disk
             synced=is_lasting,
             within_seconds=_QUICK_SECONDS,
@@ -263,11 +266,18 @@ class Book:
         )
 
     def provider_sessions(self, backend: str) -> ProviderSessionRows:
-        """Where a backend's provider sessions are written down, with those that were left open."""
+        """Where a backend's provider sessions are written down, with those of earlier runs."""
         with self._lock:
-            left = [] if self._reads_only else open_sessions(self._store, backend)
+            known = [] if self._reads_only else recorded_sessions(self._store, backend)
         write = partial(self._write, synced=True, is_vital=False)
-        return ProviderSessionRows(self._store, backend, left, write)
+        return ProviderSessionRows(self._store, backend, known, write)
+
+    def spending(self, backend: str) -> SpendingRows:
+        """Where it is written down what a backend's jobs cost, with those of earlier runs."""
+        with self._lock:
+            spent = [] if self._reads_only else jobs_spent(self._store, backend)
+        write = partial(self._write, commit=False, is_vital=False)
+        return SpendingRows(self._store, spent, write)
 
     # What came back.
 

@@ -87,19 +87,31 @@ class Reader:
         )
         return qpu, cpu
 
+    def provider_spent(self) -> tuple[int, float, float]:
+        """Jobs that providers have taken, their measured QPU seconds, and seconds of sessions."""
+        [[jobs, qpu]] = self._store.read(
+            """SELECT count(*), coalesce(sum(qpu_seconds), 0) FROM submissions
+                WHERE tag IS NOT NULL AND job_id IS NOT NULL AND state != 'lost'"""
+        )
+        [[sessions]] = self._store.read("SELECT coalesce(sum(seconds), 0) FROM provider_sessions")
+        return jobs, qpu, sessions
+
     def submission_states(self) -> dict[str, int]:
         """Submissions by what became of them."""
         return dict(self._store.read("SELECT state, count(*) FROM submissions GROUP BY state"))
 
     def provider_sessions(self) -> Iterator[dict[str, Any]]:
         """Every provider session, in the order in which they were opened."""
-        columns = "id, backend, mode, opened_at, ended_at"
+        columns = "id, backend, mode, opened_at, ended_at, seconds"
         for row in self._stream(f"SELECT {columns} FROM provider_sessions ORDER BY opened_at"):
             yield dict(zip(columns.split(", "), row, strict=True))
 
     def submissions(self) -> Iterator[dict[str, Any]]:
         """Every submission, in order."""
-        columns = "id, tag, job_id, backend, state, sent_at, accepted_at, ended_at, error"
+        columns = (
+            "id, tag, job_id, backend, state, sent_at, accepted_at, ended_at, error, "
+            "expected_seconds, reserved_seconds, qpu_seconds"
+        )
         for row in self._stream(f"SELECT {columns} FROM submissions ORDER BY id"):
             yield dict(zip(columns.split(", "), row, strict=True))
 

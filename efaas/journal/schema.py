@@ -80,6 +80,13 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             ended_at REAL
         ) WITHOUT ROWID""",
     ),
+    (
+        "ALTER TABLE submissions ADD COLUMN expected_seconds REAL",
+        "ALTER TABLE submissions ADD COLUMN reserved_seconds REAL",
+        "ALTER TABLE submissions ADD COLUMN is_billed INTEGER",
+        "ALTER TABLE submissions ADD COLUMN qpu_seconds REAL",
+        "ALTER TABLE provider_sessions ADD COLUMN seconds REAL",
+    ),
 )
 """The n-th takes a file from version n to n + 1; a new file begins at version 0."""
 

@@ -11,7 +11,7 @@ from efaas.model.record import Submission
 
 if TYPE_CHECKING:
     from efaas.journal.store import Store
-    from efaas.model.record import SubmissionState
+    from efaas.model.record import Reservation, SubmissionState
 
 __all__ = ["Pending", "Submissions"]
 
@@ -49,12 +49,24 @@ class Submissions:
         parts: Sequence[int],
         tag: str | None,
         payload: str,
+        reservation: Reservation | None,
     ) -> int:
         """One is about to be sent; returns its number."""
+        given = reservation
         number = self._store.write(
-            """INSERT INTO submissions (tag, backend, payload, parts, state, sent_at)
-                VALUES (?, ?, ?, ?, 'sent', ?)""",
-            (tag, backend, payload, json.dumps(list(parts)), time.time()),
+            """INSERT INTO submissions (tag, backend, payload, parts, state, sent_at,
+                    expected_seconds, reserved_seconds, is_billed)
+                VALUES (?, ?, ?, ?, 'sent', ?, ?, ?, ?)""",
+            (
+                tag,
+                backend,
+                payload,
+                json.dumps(list(parts)),
+                time.time(),
+                None if given is None else given.expected_seconds,
+                None if given is None else given.reserved_seconds,
+                None if given is None else given.is_billed,
+            ),
         )
         self._store.write_many(
             """UPDATE evaluations SET submission = ?, part = ?, row = ?

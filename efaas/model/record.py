@@ -7,8 +7,11 @@ from typing import Literal, TypeAlias
 
 __all__ = [
     "Answer",
+    "JobSpend",
     "LoopRecord",
+    "ProviderSessionRecord",
     "Question",
+    "Reservation",
     "Spend",
     "Submission",
     "SubmissionState",
@@ -80,6 +83,57 @@ class Submission:
     backend: str
     payload: str
     parts: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """What a job at a provider may take.
+
+    Attributes:
+        expected_seconds: The QPU time that it is expected to take.
+        reserved_seconds: The QPU time that is set aside for it.
+        is_billed: Whether its QPU time is what money goes for, not that of its session.
+    """
+
+    expected_seconds: float
+    reserved_seconds: float
+    is_billed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class JobSpend:
+    """What a job of an earlier run has cost.
+
+    Attributes:
+        tag: The job's.
+        job_id: The provider's id; None if its answer never arrived.
+        reservation: What it was given.
+        qpu_seconds: What it took; None where the provider had not said so.
+        has_ended: Whether it was seen to end.
+    """
+
+    tag: str
+    job_id: str | None
+    reservation: Reservation
+    qpu_seconds: float | None
+    has_ended: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderSessionRecord:
+    """A provider session of an earlier run.
+
+    Attributes:
+        id: The provider's.
+        mode: "session" or "batch".
+        seconds: How long it lasted from its first job on, as far as that was seen.
+        has_ended: Whether it was seen to end; otherwise it may be open still.
+    """
+
+    id: str
+    mode: str
+    seconds: float
+    has_ended: bool
 
 
 @dataclass(frozen=True, slots=True)

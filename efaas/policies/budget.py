@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING
 
 from efaas.errors import BudgetError, InputError
 from efaas.model.quantities import is_number
 from efaas.model.standing import BudgetUse
 
-__all__ = ["NO_BUDGET", "Budget", "Grant", "Spending", "Treasury"]
+if TYPE_CHECKING:
+    from efaas.model.record import JobSpend
+
+__all__ = ["NO_BUDGET", "Budget", "Grant", "SessionSeconds", "Spending", "Treasury"]
 
 _HEADROOM = 2.0
 _LEAST_HEADROOM_SECONDS = 10.0
@@ -23,6 +27,9 @@ _LEAST_HEADROOM_SECONDS = 10.0
 @dataclass(frozen=True, slots=True)
 class Budget:
     """Bounds on what is spent at a provider; None for no bound.
+
+    They hold for a run of a journal over all its lives: what was spent before it was resumed
+    counts. To go on with a run that has reached its budget, resume it with a larger one.
 
     Attributes:
         qpu_seconds: QPU time of all jobs together.
@@ -79,17 +86,36 @@ class Grant:
         expected_seconds: The QPU time that it is expected to take.
         reserved_seconds: The QPU time that is set aside for it.
         cap_seconds: What the provider must not let it pass, whole seconds; None for no cap.
+        is_billed: Whether its QPU time is what money goes for, not that of its session.
+        is_earlier: Whether the job was sent by an earlier run of the same journal.
     """
 
     id: int
     expected_seconds: float
     reserved_seconds: float
     cap_seconds: int | None
+    is_billed: bool = True
+    is_earlier: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSeconds:
+    """How long provider sessions have lasted, all together.
+
+    Attributes:
+        total: All of them.
+        billed: Those that are billed by the wall clock.
+        earlier: Those of earlier runs of the same journal.
+    """
+
+    total: float = 0.0
+    billed: float = 0.0
+    earlier: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Spending:
-    """What was spent.
+    """What was spent, by earlier runs of the same journal too.
 
     Attributes:
         jobs: Jobs that were sent.
@@ -101,6 +127,9 @@ class Spending:
         unmeasured: Jobs that ended without the provider having said what they took; their
             expected time is in ``qpu_seconds``.
         budget: The bounds.
+        earlier_jobs: Of ``jobs``, those of earlier runs.
+        earlier_qpu_seconds: The same of ``qpu_seconds``.
+        earlier_session_seconds: The same of ``session_seconds``.
     """
 
     jobs: int = 0
@@ -111,6 +140,9 @@ class Spending:
     reserved_seconds: float = 0.0
     unmeasured: int = 0
     budget: Budget = NO_BUDGET
+    earlier_jobs: int = 0
+    earlier_qpu_seconds: float = 0.0
+    earlier_session_seconds: float = 0.0
 
     @property
     def uses(self) -> tuple[BudgetUse, ...]:
@@ -136,6 +168,13 @@ class Spending:
             parts.append(f"costs {self.money:,.2f}")
         if self.unmeasured:
             parts.append(f"{self.unmeasured} not measured yet")
+        if self.earlier_jobs or self.earlier_session_seconds:
+            sessions = self.earlier_session_seconds
+            lasted = f" and {sessions:,.1f} session s" if sessions else ""
+            parts.append(
+                f"of these {self.earlier_jobs:,} jobs, {self.earlier_qpu_seconds:,.1f} QPU s"
+                f"{lasted} in earlier runs"
+            )
         limits = [
             f"{field.name} {getattr(self.budget, field.name):g}"
             for field in fields(self.budget)
@@ -164,12 +203,12 @@ class Treasury:
         """
         self.budget = budget
         self._bills_sessions = bills_sessions
-        self._jobs = 0
+        self._jobs = self._earlier_jobs = self._granted = 0
         self._expected = 0.0
-        self._spent = 0.0
-        self._session_seconds = 0.0
-        self._reserved: dict[int, float] = {}
-        self._unmeasured: dict[int, float] = {}
+        self._spent = self._billed = self._earlier = 0.0  # QPU seconds of jobs that have ended
+        self._sessions = SessionSeconds()
+        self._reserved: dict[int, Grant] = {}
+        self._booked: dict[int, float] = {}  # of jobs that are not measured yet
 
     def bill_sessions(self, is_so: bool) -> None:
         """Set what money goes by, once it is known which mode the account may use."""
@@ -183,7 +222,7 @@ class Treasury:
         """
         budget = self.budget
         if budget.jobs is not None and self._jobs + 1 > budget.jobs:
-            raise _refusal("jobs", budget.jobs, self._jobs, 1)
+            raise self._refusal("jobs", budget.jobs, self._jobs, 1)
         wished = max(_HEADROOM * expected_seconds, expected_seconds + _LEAST_HEADROOM_SECONDS)
         reserved, cap = expected_seconds, None
         for limit, allowed, spent, seconds in self._bounds():
@@ -193,14 +232,29 @@ class Treasury:
             # A provider takes caps in whole seconds.
             most = math.floor(min(left, wished)) if is_of_qpu else left
             if most < least or left <= 0:
-                raise _refusal(limit, allowed, spent, least * seconds)
+                raise self._refusal(limit, allowed, spent, least * seconds)
             if is_of_qpu:
                 cap = int(most) if cap is None else min(cap, int(most))
                 reserved = float(cap)
-        self._jobs += 1
-        self._expected += expected_seconds
-        grant = Grant(self._jobs, expected_seconds, reserved, cap)
-        self._reserved[grant.id] = reserved
+        return self._entered(expected_seconds, reserved, cap, is_billed=not self._bills_sessions)
+
+    def carry(self, job: JobSpend) -> Grant:
+        """Enter a job of an earlier run; what it may still take, if it has not ended, is set aside.
+
+        Args:
+            job: What is known of it.
+        """
+        given = job.reservation
+        grant = self._entered(
+            given.expected_seconds,
+            given.reserved_seconds,
+            None,
+            is_billed=given.is_billed,
+            is_earlier=True,
+        )
+        self._earlier_jobs += 1
+        if job.has_ended or job.qpu_seconds is not None:
+            self.settle(grant, job.qpu_seconds)
         return grant
 
     def settle(self, grant: Grant, measured_seconds: float | None) -> None:
@@ -211,21 +265,25 @@ class Treasury:
             measured_seconds: QPU time that it took; None while the provider has not said.
         """
         self._reserved.pop(grant.id, None)
-        self._spent -= self._unmeasured.pop(grant.id, 0.0)
+        self._book(grant, -self._booked.pop(grant.id, 0.0))
         if measured_seconds is None:
-            self._unmeasured[grant.id] = grant.expected_seconds
-            measured_seconds = grant.expected_seconds
-        self._spent += measured_seconds
+            measured_seconds = self._booked[grant.id] = grant.expected_seconds
+        self._book(grant, measured_seconds)
 
     def withdraw(self, grant: Grant) -> None:
         """The job was never sent."""
-        if self._reserved.pop(grant.id, None) is not None:
-            self._jobs -= 1
-            self._expected -= grant.expected_seconds
+        booked = self._booked.pop(grant.id, None)
+        if booked is not None:
+            self._book(grant, -booked)
+        elif self._reserved.pop(grant.id, None) is None:
+            return
+        self._jobs -= 1
+        self._earlier_jobs -= grant.is_earlier
+        self._expected -= grant.expected_seconds
 
-    def note_session_seconds(self, total: float) -> None:
-        """So long have provider sessions lasted by now, all together."""
-        self._session_seconds = max(self._session_seconds, total)
+    def note_session_seconds(self, lasted: SessionSeconds) -> None:
+        """So long have provider sessions lasted by now; less than before, once it is measured."""
+        self._sessions = lasted
 
     def seconds_for_a_session(self) -> float | None:
         """How long a new provider session may last, or None for as long as it likes.
@@ -238,46 +296,77 @@ class Treasury:
             if limit == "session_seconds" or (limit == "money" and self._bills_sessions):
                 left = (allowed - spent) / seconds
                 if left < 1:
-                    raise _refusal(limit, allowed, spent, seconds)
+                    raise self._refusal(limit, allowed, spent, seconds)
                 shortest = left if shortest is None else min(shortest, left)
         return shortest
 
     def spending(self) -> Spending:
         """What was spent so far."""
         price = self.budget.price_per_second
-        billed = self._session_seconds if self._bills_sessions else self._spent
         return Spending(
             jobs=self._jobs,
             expected_seconds=self._expected,
             qpu_seconds=self._spent,
-            session_seconds=self._session_seconds,
-            money=None if price is None else price * billed,
-            reserved_seconds=sum(self._reserved.values()),
-            unmeasured=len(self._unmeasured),
+            session_seconds=self._sessions.total,
+            money=None if price is None else price * (self._billed + self._sessions.billed),
+            reserved_seconds=sum([grant.reserved_seconds for grant in self._reserved.values()]),
+            unmeasured=len(self._booked),
             budget=self.budget,
+            earlier_jobs=self._earlier_jobs,
+            earlier_qpu_seconds=self._earlier,
+            earlier_session_seconds=self._sessions.earlier,
         )
+
+    def _entered(
+        self,
+        expected_seconds: float,
+        reserved_seconds: float,
+        cap_seconds: int | None,
+        *,
+        is_billed: bool,
+        is_earlier: bool = False,
+    ) -> Grant:
+        self._jobs += 1
+        self._granted += 1
+        self._expected += expected_seconds
+        grant = Grant(
+            self._granted, expected_seconds, reserved_seconds, cap_seconds, is_billed, is_earlier
+        )
+        self._reserved[grant.id] = grant
+        return grant
+
+    def _book(self, grant: Grant, seconds: float) -> None:
+        self._spent += seconds
+        if grant.is_billed:
+            self._billed += seconds
+        if grant.is_earlier:
+            self._earlier += seconds
 
     def _bounds(self) -> list[tuple[str, float, float, float]]:
         """Each bound on seconds: its name, its value, what is gone, and how much a second is."""
         budget, price = self.budget, self.budget.price_per_second or 0.0
-        committed = self._spent + sum(self._reserved.values())
+        open_jobs = self._reserved.values()
         bounds = []
         if budget.qpu_seconds is not None:
-            bounds.append(("qpu_seconds", budget.qpu_seconds, committed, 1.0))
+            gone = self._spent + sum([grant.reserved_seconds for grant in open_jobs])
+            bounds.append(("qpu_seconds", budget.qpu_seconds, gone, 1.0))
         if budget.session_seconds is not None:
-            bounds.append(("session_seconds", budget.session_seconds, self._session_seconds, 1.0))
+            bounds.append(("session_seconds", budget.session_seconds, self._sessions.total, 1.0))
         if budget.money is not None:
-            billed = self._session_seconds if self._bills_sessions else committed
-            bounds.append(("money", budget.money, price * billed, price))
+            gone = self._billed + self._sessions.billed
+            gone += sum([grant.reserved_seconds for grant in open_jobs if grant.is_billed])
+            bounds.append(("money", budget.money, price * gone, price))
         return bounds
 
-
-def _refusal(limit: str, allowed: float, spent: float, needed: float) -> BudgetError:
-    return BudgetError(
-        f"the budget is reached: {limit} may be {allowed:g}, {spent:.4g} are spent or set aside, "
-        f"and the next job needs {needed:.4g}; it was not submitted. Raise the budget to go on",
-        limit=limit,
-        allowed=allowed,
-        spent=spent,
-        needed=needed,
-    )
+    def _refusal(self, limit: str, allowed: float, spent: float, needed: float) -> BudgetError:
+        is_resumed = self._earlier_jobs or self._sessions.earlier
+        earlier = ", by earlier runs of the journal too" if is_resumed else ""
+        return BudgetError(
+            f"the budget is reached: {limit} may be {allowed:g}, {spent:.4g} are spent or set "
+            f"aside{earlier}, and the next job needs {needed:.4g}; it was not submitted. Give a "
+            "larger budget to go on",
+            limit=limit,
+            allowed=allowed,
+            spent=spent,
+            needed=needed,
+        )

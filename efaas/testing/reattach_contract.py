@@ -24,7 +24,7 @@ from qiskit.circuit.library import efficient_su2
 
 from efaas.backends.experiment import Experiment
 from efaas.backends.protocol import Backend, Estimates, Evaluation, Outcome, Reattachable
-from efaas.model.record import Submission
+from efaas.model.record import Reservation, Submission
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,6 +64,7 @@ class NotingLog:
         evaluations: Sequence[int],
         payload: str = "",
         points: Sequence[Sequence[int]] | None = None,
+        reservation: Reservation | None = None,
     ) -> str:
         """Note a job that is about to go out."""
         tag = f"efaas-contract-{uuid4().hex}"

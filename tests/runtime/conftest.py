@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     import efaas
+    from tests.runtime.doomed import Doomed
+
+    Make = Callable[..., RuntimeBackend]
 
 FAST = {"resilience_level": 0}
 _FORMS = WarmCache()  # the same circuit is not compiled for every test
@@ -70,6 +74,22 @@ def make(service: RuntimeService) -> Iterator[Callable[..., RuntimeBackend]]:
     yield backend
     for each in made:
         each.close()
+
+
+@pytest.fixture
+def doom(service: RuntimeService, make: Make, tmp_path: Path) -> Iterator[Callable[..., Doomed]]:
+    """Begins runs that will be killed."""
+    from tests.runtime.doomed import Doomed
+
+    doomed: list[Doomed] = []
+
+    def begin(**settings: Any) -> Doomed:
+        doomed.append(Doomed(make, service, tmp_path, **settings))
+        return doomed[-1]
+
+    yield begin
+    for each in doomed:
+        each.bury()
 
 
 def ansatz() -> QuantumCircuit:

@@ -2,7 +2,8 @@
 
 Everything is imported once. A line of standard input is a life: JSON of its kind, its journal, and
 after how many seconds it is killed. It is a forked child that runs the same script whatever its
-journal holds. The answer is a line of JSON: the bits of its result, or null if it was killed.
+journal holds. The answer is a line of JSON: null if it was killed, or the bits of its result and
+what all of its lives have spent.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import threading
 import time
 from contextlib import closing
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,6 +22,9 @@ import efaas
 from efaas.backends import Limits, RuntimeBackend
 from tests.lives import lived
 from tests.runtime.conftest import FAST, ansatz
+
+if TYPE_CHECKING:
+    from efaas.policies.budget import Spending
 
 KINDS: dict[str, dict[str, Any]] = {
     "session": {"mode": "session", "method": "COBYLA", "durability": "normal"},
@@ -42,12 +46,15 @@ class Hurried:
         (wake or threading.Event()).wait(seconds / 4)
 
 
-def vqe(kind: str, journal: str | None, **settings: Any) -> str:
+def vqe(
+    kind: str, journal: str | None, spent: list[Spending] | None = None, **settings: Any
+) -> str:
     """Run to the end; the bits of the result.
 
     Args:
         kind: Which of ``KINDS``.
         journal: Its file, or None.
+        spent: What was spent by all of its lives is added here.
         settings: Further ones of the backend.
     """
     of_kind = KINDS[kind]
@@ -73,7 +80,18 @@ def vqe(kind: str, journal: str | None, **settings: Any) -> str:
             speculation="exact" if kind == "guesses" else "off",
             **jac,
         )
+    if spent is not None:
+        spent.append(backend.spending())
     return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
+
+
+def whole_life(kind: str, journal: str | None) -> str:
+    """JSON of the bits of the result, and of the jobs, QPU and session seconds of all lives."""
+    spent: list[Spending] = []
+    bits = vqe(kind, journal, spent)
+    [all_lives] = spent
+    found = [all_lives.jobs, all_lives.qpu_seconds, all_lives.session_seconds]
+    return json.dumps({"bits": bits, "spent": found, "set_aside": all_lives.reserved_seconds})
 
 
 def main() -> None:
@@ -82,7 +100,7 @@ def main() -> None:
     print("ready", flush=True)
     for line in sys.stdin:
         asked = json.loads(line)
-        life = partial(vqe, asked["kind"], asked["journal"])
+        life = partial(whole_life, asked["kind"], asked["journal"])
         print(json.dumps(lived(life, asked["seconds"])), flush=True)
 
 

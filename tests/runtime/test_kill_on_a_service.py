@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import pytest
 
@@ -36,15 +36,16 @@ class Host:
     asks: IO[str]
     answers: IO[str]
 
-    def live(self, kind: str, journal: Path | None, seconds: float) -> str | None:
-        """The bits of a life's result; None if it was killed."""
+    def live(self, kind: str, journal: Path | None, seconds: float) -> dict[str, Any] | None:
+        """The bits of a life's result, and what was spent; None if it was killed."""
         file = None if journal is None else str(journal)
         asked = {"kind": kind, "journal": file, "seconds": seconds}
         self.asks.write(json.dumps(asked) + "\n")
         self.asks.flush()
         line = self.answers.readline()
         assert line, "the host has died"
-        found: str | None = json.loads(line)
+        answer: str | None = json.loads(line)
+        found: dict[str, Any] | None = None if answer is None else json.loads(answer)
         return found
 
 
@@ -82,12 +83,16 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
         RuntimeService(devices=["fake_manila"], seed=1, plan="premium") as service,
         hosted() as host,
     ):
-        expected: dict[str, str | None] = {}
+        expected: dict[str, str] = {}
         seconds: dict[str, float] = {}
         for kind in KINDS:
-            expected[kind] = host.live(kind, None, 120.0)
+            alone = host.live(kind, None, 120.0)
             begun = time.perf_counter()
-            assert host.live(kind, tmp_path / f"{kind}.efaas", 120.0) == expected[kind]
+            journalled = host.live(kind, tmp_path / f"{kind}.efaas", 120.0)
+            assert alone is not None
+            assert journalled is not None
+            expected[kind] = alone["bits"]
+            assert journalled["bits"] == alone["bits"]
             seconds[kind] = time.perf_counter() - begun
         while killed < kills:
             kind = list(KINDS)[lives % len(KINDS)]
@@ -105,7 +110,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
                 if result is None:
                     killed, deaths = killed + 1, deaths + 1
                     progress.add((kind, len(service.jobs) - jobs_before))
-            assert result == expected[kind]
+            assert result["bits"] == expected[kind]
             jobs = service.jobs[jobs_before:]
             assert {job.status for job in jobs} == {"Completed"}
             runs = Counter(digest for job in jobs for digest in job.evaluations)
@@ -116,6 +121,13 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
             if KINDS[kind]["mode"] != "session":
                 ids = {job.id for job in jobs}
                 assert sum(c.seconds for c in service.charges if c.id in ids) == used
+            # A budget is held against what all lives have spent: that is known to the second.
+            lasted = sum(session.elapsed_seconds(0.0) for session in sessions)
+            assert result["set_aside"] == 0.0
+            assert result["spent"][0] == len(jobs)
+            assert result["spent"][1] == pytest.approx(used)
+            if KINDS[kind]["mode"] == "session":
+                assert result["spent"][2] == pytest.approx(lasted)
             with Reader(journal) as reader:
                 assert reader.faults() == []
                 assert reader.spent()[0] == pytest.approx(used)

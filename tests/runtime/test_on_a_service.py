@@ -583,7 +583,14 @@ class TestRecords:
         written: dict[str, list[Any]] = {}
 
         class Log:
-            def sending(self, evaluations: Any, payload: str = "", points: Any = None) -> str:
+            def sending(
+                self,
+                evaluations: Any,
+                payload: str = "",
+                points: Any = None,
+                reservation: Any = None,
+            ) -> str:
+                assert reservation.expected_seconds > 0
                 assert list(evaluations) == [0, 1]
                 assert points == [[0, 1], [0]]
                 written["tag-1"] = [payload, None]

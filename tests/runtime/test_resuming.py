@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import sqlite3
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import closing
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -18,11 +15,13 @@ from efaas.errors import JobFailedError
 from efaas.journal.__main__ import main
 from efaas.journal.reading import Reader
 from efaas.testing.runtime_service import HttpError, JobFails, RuntimeService
-from tests.runtime.conftest import FAST, ServiceClock, kinds, objective, until
+from tests.runtime.conftest import FAST, kinds, objective, until
 
 if TYPE_CHECKING:
     Make = Callable[..., RuntimeBackend]
-    Doom = Callable[..., "Doomed"]
+    from tests.runtime.doomed import Doomed
+
+    Doom = Callable[..., Doomed]
 
 START = np.array([0.4, -0.3])
 POINTS = np.arange(10.0).reshape(5, 2)
@@ -34,65 +33,6 @@ def states(service: RuntimeService) -> list[str]:
 
 def billed_once(service: RuntimeService) -> bool:
     return all(len(jobs) == 1 for jobs in service.evaluations().values())
-
-
-class FrozenClock(ServiceClock):
-    """A clock that can be stopped for good: whoever pauses by it then does nothing more."""
-
-    def __init__(self, service: RuntimeService) -> None:
-        super().__init__(service)
-        self.goes_on = threading.Event()
-        self.goes_on.set()
-        self.has_stopped = False
-
-    def pause(self, seconds: float, wake: threading.Event | None = None) -> None:
-        super().pause(seconds, wake)
-        self.has_stopped = not self.goes_on.is_set()
-        self.goes_on.wait()
-
-
-class Doomed:
-    """A run that stops in the middle, and does not know it."""
-
-    def __init__(self, make: Make, service: RuntimeService, directory: Path, **settings: Any):
-        self.clock = FrozenClock(service)
-        self.backend = make(clock=self.clock, **settings)
-        self.session = efaas.EFSession(self.backend, seed=7, journal=directory / "doomed.efaas")
-        self.energy = objective(self.session)
-        self._directory = directory
-
-    def killed(self) -> Path:
-        """Stop it where it is; the journal as it stands on the disk."""
-        self.clock.goes_on.clear()
-        if self.backend._courier.runs:
-            until(lambda: self.clock.has_stopped)
-        copy = self._directory / "run.efaas"
-        with (
-            closing(sqlite3.connect(self._directory / "doomed.efaas")) as source,
-            closing(sqlite3.connect(copy)) as target,
-        ):
-            source.backup(target)
-        return copy
-
-    def bury(self) -> None:
-        """End its threads."""
-        self.backend.close()
-        self.clock.goes_on.set()
-        self.session.close(cancel=True)
-
-
-@pytest.fixture
-def doom(service: RuntimeService, make: Make, tmp_path: Path) -> Iterator[Callable[..., Doomed]]:
-    """Begins runs that will be killed."""
-    doomed: list[Doomed] = []
-
-    def begin(**settings: Any) -> Doomed:
-        doomed.append(Doomed(make, service, tmp_path, **settings))
-        return doomed[-1]
-
-    yield begin
-    for each in doomed:
-        each.bury()
 
 
 class TestProviderSessions:

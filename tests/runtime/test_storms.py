@@ -63,8 +63,9 @@ def connections() -> int:
 def test_a_loop_in_a_storm_ends_right_or_can_be_resumed_and_leaves_nothing_behind(
     tmp_path: Path, is_soak: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    # What is logged is kept, and in the client's records are errors, and in those connections.
-    caplog.set_level(logging.CRITICAL, logger="qiskit_ibm_runtime")
+    # What is logged is kept here, and in the records of these are errors, and in those connections.
+    for name in ("qiskit_ibm_runtime", "urllib3"):
+        caplog.set_level(logging.CRITICAL, logger=name)
     loops = 200 if is_soak else 6
     cache = WarmCache()
     came_of: Counter[str] = Counter()

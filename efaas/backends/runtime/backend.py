@@ -42,8 +42,9 @@ from efaas.model.quantities import is_count
 from efaas.policies.budget import NO_BUDGET, Budget
 
 if TYPE_CHECKING:
-    from efaas.backends.protocol import ProviderSessionLog, SubmissionLog
-    from efaas.backends.runtime.provider_session import OnExpiry, ProviderEvent
+    from efaas.backends.protocol import ProviderSessionLog, SpendingLog, SubmissionLog
+    from efaas.backends.runtime.provider_session import OnExpiry
+    from efaas.backends.runtime.session_state import ProviderEvent
     from efaas.clock import Clock
     from efaas.model.calibration import Calibration
     from efaas.policies.budget import Spending
@@ -125,7 +126,7 @@ class RuntimeBackend:
                 allows.
             on_expiry: When a provider session has ended before the loop: ``"renew"`` opens
                 another, ``"stop"`` ends the loop with the best so far.
-            budget: What may be spent; None for no bounds.
+            budget: What may be spent, with a journal over all runs of it; None for no bounds.
             limits: What the provider takes in one job.
             time_limits: How long is waited for what.
             retries: When a failed request is made again.
@@ -229,6 +230,7 @@ class RuntimeBackend:
             budget or NO_BUDGET,
             bills_sessions=chosen == "session",
             measured=lambda job: self._client.measured(job).qpu_seconds,
+            used=self._client.used,
             learned=self._cost.learn,
             now=self._clock.now,
         )
@@ -239,7 +241,7 @@ class RuntimeBackend:
             max_seconds=max_session_seconds,
             on_expiry=on_expiry,
             clock=self._clock,
-            allowance=lambda: self._accounts.seconds_for_a_session(self._sessions.seconds()),
+            allowance=lambda: self._accounts.seconds_for_a_session(self._sessions.lasted()),
             opened=lambda used: self._accounts.bill_sessions(used == "session"),
         )
         self._courier = Courier(
@@ -331,6 +333,10 @@ class RuntimeBackend:
         """Write provider sessions down there, and see to those that an earlier process left."""
         self._sessions.keep_in(log)
 
+    def keep_accounts_in(self, log: SpendingLog) -> None:
+        """Write down there what jobs cost, and go on from what earlier processes have spent."""
+        self._accounts.keep_in(log)
+
     def release(self) -> None:
         """Close the provider session, if one is open; a later job opens another."""
         self._sessions.close(drop_jobs=bool(self._courier.runs))
@@ -375,8 +381,8 @@ class RuntimeBackend:
         return self.calibration()
 
     def spending(self) -> Spending:
-        """What was spent so far: expected before, measured after."""
-        self._accounts.note_sessions(self._sessions.seconds())
+        """What was spent so far: expected before, measured after; by earlier runs, too."""
+        self._accounts.note_sessions(self._sessions.lasted())
         return self._accounts.spending()
 
     def status(self) -> RuntimeStatus:
@@ -403,7 +409,7 @@ class RuntimeBackend:
             pending_jobs=device.pending_jobs,
             mode=self.mode,
             session=self._sessions.state,
-            session_seconds=self._sessions.seconds(),
+            session_seconds=self._sessions.lasted().total,
             jobs=tuple(jobs),
         )
 

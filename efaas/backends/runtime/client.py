@@ -288,6 +288,29 @@ class RuntimeClient:
             expected_start=metrics.get("estimated_start_time"),
         )
 
+    def used(self, tag: str, job_id: str | None) -> float | None:
+        """QPU seconds that a job of an earlier process took.
+
+        Args:
+            tag: The job's.
+            job_id: The provider's id; None to look for it by its tag.
+
+        Returns:
+            None if it has not ended, or cannot be asked for.
+
+        Raises:
+            LookupError: It has never arrived.
+        """
+        try:
+            job = self.find_late(tag) if job_id is None else self.job(job_id)
+        except ProviderError as error:
+            logger.warning("%s", error)
+            return None
+        if job is None:
+            raise LookupError(tag)
+        measured = self.measured(job)
+        return None if measured.finished_at is None else measured.qpu_seconds
+
     def expected_usage(self, job: Any) -> float | None:
         """QPU seconds that the service expects a job to take, or None."""
         found = self._ask(

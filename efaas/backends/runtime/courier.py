@@ -17,6 +17,7 @@ from efaas.errors import (
     ProviderJobError,
     UnavailableError,
 )
+from efaas.model.record import Reservation
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import SubmissionLog
@@ -130,10 +131,13 @@ class Courier:
             BudgetError: It does not.
             ProviderError: The service has not taken it, or it is not known whether it has.
         """
-        self._accounts.note_sessions(self._sessions.seconds())
+        self._sessions.take_over()  # what it has cost counts
+        self._accounts.note_sessions(self._sessions.lasted())
         grant = run.grant = self._accounts.grant(run.planned.load.seconds)
+        tag = ""
         try:
-            run.tag = self._tag(run, log)
+            tag = run.tag = self._tag(run, log, grant)
+            self._accounts.sending(tag, grant)
             order = Order(
                 kind=run.planned.kind,
                 pubs=run.pubs,
@@ -146,12 +150,11 @@ class Courier:
             run.sent_at, run.began_at = self._clock.now(), None
             run.job = self._sent(order, run)
         except BaseException as error:
-            if isinstance(error, ProviderError) and error.is_in_doubt:
-                self._accounts.settle(grant, None)
-            else:
-                self._accounts.withdraw(grant)
-                if log is not None and run.tag:
-                    log.refused(run.tag, str(error))
+            # What may have been accepted stays set aside, until it is known.
+            if not isinstance(error, ProviderError) or not error.is_in_doubt:
+                self._accounts.withdraw(tag, grant)
+                if log is not None and tag:
+                    log.refused(tag, str(error))
             raise
         self.runs.append(run)
         logger.info("sent job %s to %s", run.job_id, self._client.name)
@@ -194,6 +197,10 @@ class Courier:
         self.runs.append(run)
         return self.fetch(run)
 
+    def never_arrived(self, tag: str) -> None:
+        """The provider has no job of that tag, which an earlier process was about to send."""
+        self._accounts.withdraw(tag)
+
     def wake(self) -> None:
         """Look at every job at once: somebody may not wait any more."""
         for run in list(self.runs):
@@ -201,10 +208,11 @@ class Courier:
 
     # Sending.
 
-    def _tag(self, run: Run, log: SubmissionLog | None) -> str:
+    def _tag(self, run: Run, log: SubmissionLog | None, grant: Grant) -> str:
         if log is None:
             return f"efaas-{uuid.uuid4().hex}"
-        return log.sending(run.evaluations, run.reading.as_text(), run.reading.points)
+        given = Reservation(grant.expected_seconds, grant.reserved_seconds, grant.is_billed)
+        return log.sending(run.evaluations, run.reading.as_text(), run.reading.points, given)
 
     def _sent(self, order: Order, run: Run) -> Any:
         for attempt in range(_MOST_RENEWALS):
@@ -355,10 +363,8 @@ class Courier:
         self._settled(run, measured.qpu_seconds)
 
     def _settled(self, run: Run, seconds: float | None) -> None:
-        grant, run.grant = run.grant, None
-        if grant is not None:
-            self._accounts.settle(grant, seconds, job=run.job)
-        self._accounts.note_sessions(self._sessions.seconds())
+        self._accounts.settle(run.tag, seconds, job=run.job)
+        self._accounts.note_sessions(self._sessions.lasted())
 
 
 def is_final(error: BaseException) -> bool:

@@ -13,19 +13,22 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
+from efaas.backends.runtime.held_session import HeldSession, close_held
 from efaas.backends.runtime.modes import fallback_of
 from efaas.backends.runtime.session_notes import SessionNotes
+from efaas.backends.runtime.session_state import ProviderEvent, SessionState, warn_at
 from efaas.clock import Clock, SystemClock
 from efaas.errors import AccessError, ProviderError, ProviderSessionError
 
 if TYPE_CHECKING:
     from efaas.backends.protocol import ProviderSessionLog
     from efaas.backends.runtime.client import RuntimeClient
+    from efaas.policies.budget import SessionSeconds
 
-__all__ = ["OnExpiry", "ProviderEvent", "ProviderSessions", "SessionState"]
+__all__ = ["OnExpiry", "ProviderSessions"]
 
 logger = logging.getLogger("efaas.backends.runtime")
 
@@ -33,73 +36,7 @@ OnExpiry = Literal["renew", "stop"]
 """What happens when a provider session has ended before the loop."""
 
 _MOST_EVENTS = 1000
-_WARN_SECONDS = 60.0
-_WARN_SHARE = 0.25  # of a short time
 _CLOCKS_APART_SECONDS = 5.0  # the provider's clock and ours
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderEvent:
-    """Something that happened at the provider.
-
-    Attributes:
-        at: When, in the clock's seconds.
-        kind: Such as "opened", "adopted", "closed", "ended", "expiring", "mode".
-        message: In words.
-        session_id: The provider session, where it is about one.
-    """
-
-    at: float
-    kind: str
-    message: str
-    session_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class SessionState:
-    """The provider session that is open now.
-
-    Attributes:
-        id: Its id at the provider; None in local testing mode.
-        mode: "session" or "batch".
-        opened_at: When it was asked for, in the clock's seconds.
-        first_job_at: When its first job was seen to have begun, from when on it is billed.
-        last_job_at: When it was last busy.
-        interactive_seconds: How long it may be idle before it ends; None where unknown.
-        max_seconds: How long it may last at all; None where unknown.
-    """
-
-    id: str | None
-    mode: str
-    opened_at: float
-    first_job_at: float | None = None
-    last_job_at: float | None = None
-    interactive_seconds: float | None = None
-    max_seconds: float | None = None
-
-    @property
-    def closes_at(self) -> float | None:
-        """When its maximum time is over; None where that is not known."""
-        if self.max_seconds is None:
-            return None
-        began = self.opened_at if self.first_job_at is None else self.first_job_at
-        return began + self.max_seconds
-
-    @property
-    def idles_at(self) -> float | None:
-        """When it is put aside unless a job comes; None where that is not known.
-
-        It is not billed then, still takes jobs, and waits in the queue with the next.
-        """
-        if self.interactive_seconds is None or self.last_job_at is None:
-            return None
-        return self.last_job_at + self.interactive_seconds
-
-    @property
-    def ends_at(self) -> float | None:
-        """When it is no longer active unless a job comes; None where that is not known."""
-        ends = [at for at in (self.closes_at, self.idles_at) if at is not None]
-        return min(ends, default=None)
 
 
 class ProviderSessions:
@@ -144,13 +81,12 @@ class ProviderSessions:
         self._allowance = allowance
         self._tell = opened
         self._lock = threading.RLock()
-        self._held = _Held(client)
+        self._held = HeldSession(client)
         self._notes = SessionNotes()
         self._state: SessionState | None = None
-        self._seconds_before = 0.0
         self._events: deque[ProviderEvent] = deque(maxlen=_MOST_EVENTS)
         self._timer: threading.Timer | None = None
-        self._finalizer = weakref.finalize(self, _close_held, self._held)
+        self._finalizer = weakref.finalize(self, close_held, self._held)
 
     @property
     def state(self) -> SessionState | None:
@@ -174,10 +110,10 @@ class ProviderSessions:
     def keep_in(self, log: ProviderSessionLog) -> None:
         """Write down there what is opened and ended, and see to what it has left."""
         with self._lock:
-            self._notes.add(log)
-            if self._state is not None:
-                self._notes.left.pop(self._state.id or "", None)
-                self._notes.opened(self._state.id, self._state.mode)
+            state = self._state
+            self._notes.add(log, open_now=None if state is None else state.id)
+            if state is not None:
+                self._notes.opened(state.id, state.mode)
 
     def take_over(self) -> None:
         """See to what an earlier process left open: one is used again, others are closed.
@@ -234,10 +170,13 @@ class ProviderSessions:
         self._change(first=False)
         self._warn_in_time()
 
-    def seconds(self) -> float:
+    def lasted(self) -> SessionSeconds:
         """How long provider sessions have lasted, from their first jobs on, all together."""
         with self._lock:
-            return self._seconds_before + self._lasted(self._state)
+            state = self._state
+            if state is not None:
+                self._notes.has_lasted(state.id, state.mode, self._lasted(state))
+            return self._notes.seconds()
 
     def close(self, *, drop_jobs: bool = False) -> None:
         """Close the open provider session, if there is one; another may be opened later."""
@@ -254,13 +193,15 @@ class ProviderSessions:
                     self._notes.left[state.id] = state.mode  # the next to ask tries again
             elif state is not None:
                 self.note("closed", f"the {state.mode} {state.id} was closed")
-                self._notes.ended(state.id)
-            measured = None
-            if state is not None and state.first_job_at is not None and failure is None:
-                with suppress(ProviderError):  # what it is billed, in the provider's own words
-                    measured = self._client.session_details(session).get("usage_time")
-            lasted = self._lasted(state) if measured is None else float(measured)
-            self._seconds_before += lasted
+            if state is not None:
+                measured = None
+                if state.first_job_at is not None and failure is None:
+                    with suppress(ProviderError):  # what it is billed, in the provider's own words
+                        measured = self._client.session_details(session).get("usage_time")
+                lasted = self._lasted(state) if measured is None else float(measured)
+                self._notes.has_lasted(state.id, state.mode, lasted)
+                if failure is None:
+                    self._notes.ended(state.id)
             self._state = None
 
     # Under the lock.
@@ -327,6 +268,9 @@ class ProviderSessions:
             if error.status != 404:
                 raise
             details = {"state": "closed"}
+        used = details.get("usage_time")
+        if used is not None:
+            self._notes.has_lasted(session_id, mode, float(used), is_earlier=True)
         if not details.get("accepting_jobs", True) or details.get("state") == "closed":
             self.note("ended", f"the {mode} {session_id} of an earlier run has ended")
             self._notes.ended(session_id)
@@ -343,13 +287,16 @@ class ProviderSessions:
     def _close_left(self) -> None:
         """Close what an earlier process left open, and nobody has taken over."""
         for session_id, mode in list(self._notes.left.items()):
-            left = _Held(self._client)
-            left.session = self._client.known_session(mode, session_id)
-            failure = left.close(drop_jobs=False)
+            session = self._client.known_session(mode, session_id)
+            failure = HeldSession(self._client, session).close(drop_jobs=False)
             if failure is not None:
                 self.note("close failed", failure, level=logging.WARNING)
                 continue
             self.note("closed", f"the {mode} {session_id} of an earlier run was closed")
+            with suppress(ProviderError):
+                used = self._client.session_details(session).get("usage_time")
+                if used is not None:
+                    self._notes.has_lasted(session_id, mode, float(used), is_earlier=True)
             self._notes.ended(session_id)
 
     def _seconds_for_next(self) -> int | None:
@@ -376,7 +323,8 @@ class ProviderSessions:
         self._cancel_timer()
         self._held.session = None
         measured = details.get("usage_time")
-        self._seconds_before += self._lasted(state) if measured is None else float(measured)
+        lasted = self._lasted(state) if measured is None else float(measured)
+        self._notes.has_lasted(state.id, state.mode, lasted)
         self._notes.ended(state.id)
         self.note("ended", f"the {state.mode} {state.id} has ended: {why}", level=logging.WARNING)
         self._state = None
@@ -406,15 +354,13 @@ class ProviderSessions:
                 return
             now = self._clock.now()
             began = state.first_job_at
-            self._state = SessionState(
-                id=state.id,
-                mode=state.mode,
-                opened_at=state.opened_at,
+            self._state = replace(
+                state,
                 first_job_at=now if began is None else began,
                 last_job_at=state.last_job_at if first else now,
-                interactive_seconds=state.interactive_seconds,
-                max_seconds=state.max_seconds,
             )
+            if not first:
+                self._notes.write_lasted(state.id, self._lasted(self._state))
             if first:
                 self._cancel_timer()
 
@@ -423,10 +369,10 @@ class ProviderSessions:
         with self._lock:
             self._cancel_timer()
             state = self._state
-            warn_at = None if state is None else _warn_at(state)
-            if warn_at is None:
+            due_at = None if state is None else warn_at(state)
+            if due_at is None:
                 return
-            left = warn_at - self._clock.now()
+            left = due_at - self._clock.now()
             if not isinstance(self._clock, SystemClock):
                 if left <= 0:
                     self._warn(state)
@@ -451,49 +397,6 @@ class ProviderSessions:
         timer, self._timer = self._timer, None
         if timer is not None:
             timer.cancel()
-
-
-class _Held:
-    """The open provider session, so that it can be closed when its owner is gone."""
-
-    def __init__(self, client: RuntimeClient) -> None:
-        self.client = client
-        self.session: Any = None
-
-    def close(self, *, drop_jobs: bool) -> str | None:
-        """Close it; what went wrong, if anything did."""
-        session, self.session = self.session, None
-        if session is None:
-            return None
-        try:
-            self.client.close_session(session, drop_jobs=drop_jobs)
-        except ProviderError as error:
-            if error.status in (404, 409):  # it was closed already
-                return None
-            return (
-                f"the provider session {getattr(session, 'session_id', None)} could not be closed, "
-                f"and may be billed until it has been idle for long enough: {error}"
-            )
-        return None
-
-
-def _close_held(held: _Held) -> None:
-    """Close what is left open by a backend that was forgotten, or at the interpreter's exit."""
-    failure = held.close(drop_jobs=True)
-    if failure is not None:
-        logger.warning("%s", failure)
-
-
-def _warn_at(state: SessionState) -> float | None:
-    """When to warn that it will end."""
-    instants = []
-    if state.closes_at is not None:
-        instants.append(
-            state.closes_at - min(_WARN_SECONDS, _WARN_SHARE * (state.max_seconds or 0))
-        )
-    if state.idles_at is not None:
-        instants.append(state.idles_at - _WARN_SHARE * (state.interactive_seconds or 0))
-    return min(instants, default=None)
 
 
 def _weakly(sessions: ProviderSessions, state: SessionState | None) -> Callable[[], None]:

@@ -174,6 +174,7 @@ class RoundRunner:
                     raise
                 job = self._client.find(tag)  # not there, by all that the service says?
         if job is None:
+            self._courier.never_arrived(tag)
             return None
         planned = PlannedJob("estimate", 1, Load())
         run = Run(planned, (), reading, (), lambda: False, tag=tag, job=job)

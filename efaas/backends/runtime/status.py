@@ -9,7 +9,7 @@ from efaas.errors import ProviderError
 
 if TYPE_CHECKING:
     from efaas.backends.runtime.client import RuntimeClient
-    from efaas.backends.runtime.provider_session import SessionState
+    from efaas.backends.runtime.session_state import SessionState
     from efaas.clock import Clock
 
 __all__ = ["PendingJob", "QueueWatch", "RuntimeStatus"]
