@@ -10,6 +10,7 @@ import numpy as np
 
 from efaas.dispatch import Points
 from efaas.errors import ParameterError
+from efaas.model.confined import Confined
 from efaas.model.standing import Standing
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SubmitsPoints(Protocol):
         ...
 
 
-class Objective:
+class Objective(Confined):
     """The expectation value of an observable as a function of a circuit's parameters.
 
     Made by ``EFSession.objective``. Calling it gives a float, so any optimizer can use it;

@@ -25,6 +25,7 @@ from efaas.future import QuantumFuture
 from efaas.journal import Book
 from efaas.journal.settings import as_journal
 from efaas.loops import Loops
+from efaas.model.confined import Confined
 from efaas.model.quantities import is_count, is_number
 from efaas.notebook import is_notebook
 from efaas.objective import Objective
@@ -63,7 +64,7 @@ DEFAULT_BACKEND = "fake_torino"
 _CLOSE_SECONDS = 5.0  # how long a cancelled session waits for attempts that cannot be stopped
 
 
-class EFScheduler:
+class EFScheduler(Confined):
     """Backends and classical slots that several sessions share.
 
     Example:
@@ -205,6 +206,8 @@ class EFScheduler:
         Args:
             cancel: Withdraw what is queued instead of waiting for it.
         """
+        if self._dispatcher.is_inherited:
+            return
         with self._lock:
             sessions = list(self._sessions)
         try:
@@ -285,7 +288,7 @@ class EFScheduler:
             self._sessions.discard(session)
 
 
-class EFSession:
+class EFSession(Confined):
     """An open session: objectives, primitives and classical steps on warm, pinned backends.
 
     Use it in a ``with`` block: leaving it waits for committed work, withdraws speculative work
@@ -654,7 +657,7 @@ class EFSession:
         Raises:
             DeadlockError: Called by one of the session's own steps or callbacks.
         """
-        if self._is_ended:
+        if self._is_ended or self._dispatcher.is_inherited:
             return
         self._is_closed = True
         try:
@@ -711,6 +714,7 @@ class EFSession:
         return seed
 
     def _require_open(self) -> None:
+        self._scope.require_process()
         if self._is_closed and not self._dispatcher.is_inside(self._id):
             raise ClosedError("the session is closed: open a new EFSession for more work")
 
@@ -804,6 +808,8 @@ def _shut_down(
     owned: Sequence[Backend],
     timeout: float | None,
 ) -> None:
+    if dispatcher.is_inherited:
+        return
     try:
         dispatcher.close(timeout=timeout)
     finally:

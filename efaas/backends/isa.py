@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -77,6 +78,15 @@ class _Routed:
             starts=tuple(placement.places[qubit] for qubit in self.starts),
             ends=tuple(placement.places[qubit] for qubit in self.ends),
         )
+
+
+def _stay_on_one_thread() -> None:
+    """In a forked child: Qiskit's pool of threads did not come along, and it would wait for it."""
+    os.environ["QISKIT_IN_PARALLEL"] = "TRUE"  # as Qiskit has it in processes of its own
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_stay_on_one_thread)
 
 
 def check_transpiler(optimization_level: object, seed_transpiler: object) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from qiskit.exceptions import QiskitError
-from qiskit.quantum_info import Pauli, PauliList, SparseObservable, SparsePauliOp
+from qiskit.quantum_info import Operator, Pauli, PauliList, SparseObservable, SparsePauliOp
 
 from efaas.errors import ObservableError
 
@@ -38,7 +39,7 @@ def pauli_sum(observable: Any, *, num_qubits: int) -> SparsePauliOp:
             raise
         raise ObservableError(
             "an observable is a SparsePauliOp, Pauli, SparseObservable, a label such as 'ZZI', or "
-            f"a mapping from labels to coefficients; got {observable!r}: {error}"
+            f"a mapping from labels to coefficients; got {reprlib.repr(observable)}: {error}"
         ) from error
     if operator.num_qubits != num_qubits:
         raise ObservableError(
@@ -93,7 +94,16 @@ def _as_sparse_pauli_op(observable: Any) -> SparsePauliOp:
         observable = SparseObservable.from_list(pairs)
     if isinstance(observable, SparseObservable):
         return SparsePauliOp.from_sparse_observable(observable)
-    raise TypeError(f"its type is {type(observable).__name__}")
+    raise TypeError(f"its type is {type(observable).__name__}{_hint(observable)}")
+
+
+def _hint(observable: Any) -> str:
+    """How to make an observable of what others take for one."""
+    if isinstance(observable, list | tuple):
+        return "; of pairs of label and coefficient, SparsePauliOp.from_list makes one"
+    if isinstance(observable, np.ndarray | Operator):
+        return "; of a matrix, SparsePauliOp.from_operator makes one"
+    return ""
 
 
 def _real_coefficients(operator: SparsePauliOp) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
 import threading
 import weakref
 from collections import deque
@@ -169,6 +170,7 @@ class Dispatcher:
         self._lanes = {name: Lane(f"efaas-{name}") for name in places}
         weakref.finalize(self, shut_down, list(self._lanes.values())).atexit = False
         self._local = _Local()
+        self._pid = os.getpid()
         self._is_closed = self._is_abandoned = False
         self._stranded: list[Ticket] = []  # no thread can be had for them any more
         self._idle = threading.Condition(self._lock)
@@ -183,6 +185,11 @@ class Dispatcher:
     def now(self) -> float:
         """The present instant of this dispatcher's clock, in seconds."""
         return self._clock.now()
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether this process is a fork of that where it was made, without its threads."""
+        return os.getpid() != self._pid
 
     def next_job_id(self) -> int:
         """An id for the next job, larger than all before."""

@@ -267,6 +267,18 @@ class SessionScope:
         with self.waiting():
             self._dispatcher.wait_until_idle(self._session_id, timeout)
 
+    def require_process(self) -> None:
+        """See that this is the process where the session was opened.
+
+        Raises:
+            ClosedError: It is a fork of that, where nothing of the session runs.
+        """
+        if self._dispatcher.is_inherited:
+            raise ClosedError(
+                "the session runs in the process that this one was forked from: open one here, or "
+                "start the process with multiprocessing's 'spawn'"
+            )
+
     def _submit_step(
         self, fn: Callable[..., Any], args: Sequence[Any], branch: Branch
     ) -> QuantumFuture[Any]:
@@ -360,6 +372,7 @@ class SessionScope:
 
     def _require_open(self) -> None:
         """Once closing, only what committed work itself goes on to submit is let in."""
+        self.require_process()
         if self._is_closing and not self._dispatcher.is_inside(self._session_id):
             raise ClosedError("the session is closed: open a new EFSession for more work")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import TYPE_CHECKING, Any
 
 from efaas.errors import ProviderError
@@ -26,11 +27,12 @@ class HeldSession:
     def __init__(self, client: RuntimeClient, session: Any = None) -> None:
         self.client = client
         self.session = session
+        self._pid = os.getpid()
 
     def close(self, *, drop_jobs: bool) -> str | None:
         """Close it; what went wrong, if anything did."""
         session, self.session = self.session, None
-        if session is None:
+        if session is None or os.getpid() != self._pid:  # a fork leaves it to its parent
             return None
         try:
             self.client.close_session(session, drop_jobs=drop_jobs)
