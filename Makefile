@@ -19,7 +19,7 @@ test: $(VENV)/.installed-dev
 # The long form of the reliability tests: thousands of kills, two hundred loops in storms of faults,
 # fifty thousand evaluations at once.
 soak: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest --soak -v tests/journal/test_kill.py tests/runtime/test_kill_on_a_service.py \
+	$(BIN)/python -m pytest --soak -v -s tests/journal/test_kill.py tests/runtime/test_kill_on_a_service.py \
 	  tests/runtime/test_storms.py tests/test_load.py
 
 check: $(VENV)/.installed-dev

@@ -26,6 +26,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been(
         timeout=7000 if is_soak else 150,
     )
     counts = json.loads(ran.stdout)
+    print({name: counts[name] for name in ("killed", "lives", "wrong", "billed")})
     assert counts["killed"] >= kills
     assert counts["lives"] >= 2
     assert counts["wrong"] == 0

@@ -49,8 +49,9 @@ class ServiceClock:
         self._service.advance(seconds)
 
 
-def opened_service() -> RuntimeService:
-    return RuntimeService(devices=["fake_manila"], seed=1, plan="premium", poll_seconds=0.02)
+def opened_service(**settings: Any) -> RuntimeService:
+    settings = {"plan": "premium", "poll_seconds": 0.02, **settings}
+    return RuntimeService(devices=["fake_manila"], seed=1, **settings)
 
 
 @pytest.fixture

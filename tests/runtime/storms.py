@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from typing import TYPE_CHECKING, Any
 
 from efaas.testing.runtime_service import (
@@ -16,14 +17,13 @@ from efaas.testing.runtime_service import (
     RuntimeService,
     Truncate,
 )
-from efaas.testing.runtime_service.routes import ENDPOINTS
+from tests.runtime.conftest import ServiceClock
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
 SHARE = 0.2
-# The vendor's client waits a minute, of the machine's time, before it asks for a token once more.
-ENDPOINTS_STRUCK = sorted(ENDPOINTS - {"token"})
+BACK_SHARE = 0.03  # of the pauses after which a device that is down comes back
 
 PASSING: Sequence[Any] = (
     *[HttpError(429, retry_after=seconds) for seconds in (1, 7)],
@@ -43,18 +43,30 @@ OF_JOBS: Sequence[Any] = (JobFails("the storm took it"), JobCancelled(), JobNeve
 
 
 class Storm:
-    """A seeded mix of faults on a service.
+    """A seeded mix of faults on a service, and of what happens to its device and sessions.
+
+    Faults strike requests at every endpoint, that of access tokens included, and jobs. While the
+    client pauses, the device goes down and comes back, sessions are closed by somebody else, and a
+    new calibration is put in force. Its numbers are those of the last, so that the right result
+    stays the same; the client cannot know that, and begins anew with it.
 
     Attributes:
         passes: Whether all of it passes if a request is made again.
+        happened: What has happened while the client paused.
     """
 
-    def __init__(self, service: RuntimeService, seed: int) -> None:
+    def __init__(self, service: RuntimeService, device: str, seed: int) -> None:
         self.passes = random.Random(f"storm/{seed}").random() < 0.5
+        self.happened: list[str] = []
+        self._service = service
+        self._device = device
+        self._chance = random.Random(f"weather/{seed}")
+        self._lock = threading.Lock()
+        self._is_over = self._is_down = False
         faults = list(PASSING) if self.passes else [*PASSING, *LASTING]
         random.Random(seed).shuffle(faults)  # the first that strikes is the one
         self._injections = [
-            service.inject(fault, *ENDPOINTS_STRUCK, count=None, probability=SHARE / len(faults))
+            service.inject(fault, "*", count=None, probability=SHARE / len(faults))
             for fault in faults
         ]
         if not self.passes:
@@ -66,9 +78,52 @@ class Storm:
     @property
     def struck(self) -> int:
         """How often something went wrong."""
-        return sum(injection.fired for injection in self._injections)
+        return sum(injection.fired for injection in self._injections) + len(self.happened)
+
+    def clock(self) -> ServiceClock:
+        """The service's clock, for a client that is in the storm."""
+        return _Weathered(self._service, self._blow)
 
     def end(self) -> None:
         """Let go."""
+        with self._lock:
+            self._is_over = True
+            self._service.resume(self._device)
         for injection in self._injections:
             injection.remove()
+
+    def _blow(self) -> None:
+        """Something may happen at the provider now."""
+        ways: dict[str, Callable[[], object]] = {
+            "down": lambda: self._service.take_down(self._device),
+            "closed": lambda: self._close_sessions(cancels_jobs=False),
+            "cancelled": lambda: self._close_sessions(cancels_jobs=True),
+            "recalibrated": lambda: self._service.recalibrate(self._device, spread=0.0),
+        }
+        with self._lock:
+            if self._is_over:
+                return
+            if self._is_down:
+                self._is_down = self._chance.random() >= BACK_SHARE
+                if not self._is_down:
+                    self._service.resume(self._device)
+            elif self._chance.random() < SHARE:
+                what = self._chance.choice(sorted(ways))
+                ways[what]()
+                self.happened.append(what)
+                self._is_down = what == "down"
+
+    def _close_sessions(self, *, cancels_jobs: bool) -> None:
+        for session in self._service.sessions:
+            if session.state != "closed":
+                self._service.close_session(session.id, cancels_jobs=cancels_jobs)
+
+
+class _Weathered(ServiceClock):
+    def __init__(self, service: RuntimeService, blow: Callable[[], None]) -> None:
+        super().__init__(service)
+        self._blow = blow
+
+    def pause(self, seconds: float, wake: threading.Event | None = None) -> None:
+        self._blow()
+        super().pause(seconds, wake)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
+import time
 import traceback
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -207,6 +210,15 @@ class TestLoggingIn:
         assert make().name == "ibm_manila"
         assert injection.fired == 1
 
+    def test_what_comes_instead_of_a_token_is_not_said_to_be_a_wrong_key(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        for fault in (Garble("schema"), Garble("json")):
+            garbled = service.inject(fault, "token", count=None)
+            with pytest.raises(UnavailableError, match="logging in"):
+                make()
+            garbled.remove()
+
     def test_devices_that_cannot_be_listed_are_not_said_not_to_be_there(
         self, service: RuntimeService, make: Make
     ) -> None:
@@ -222,6 +234,59 @@ class TestLoggingIn:
         [outcome] = backend.execute([evaluation()])
         assert np.isfinite(outcome.value.evs).all()
         assert len(service.jobs) == 1
+
+
+class TestTokens:
+    """The vendor's SDK waits a minute of the machine's time where a token was asked for in vain."""
+
+    FAULTS: Sequence[Any] = (HttpError(503), Disconnect(), Garble("schema"), Hang(0.1))
+
+    @pytest.fixture(autouse=True)
+    def nobody_sleeps(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from ibm_cloud_sdk_core.token_managers import token_manager
+
+        class Time:
+            time = staticmethod(time.time)
+
+            def sleep(self, seconds: float) -> None:
+                raise AssertionError("it waits for a request that has failed")
+
+        monkeypatch.setattr(token_manager, "time", Time())
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=repr)
+    @pytest.mark.parametrize("which", [1, 2])
+    def test_logging_in_goes_on_at_once(
+        self, service: RuntimeService, make: Make, fault: Any, which: int
+    ) -> None:
+        asked = itertools.count(1)
+        injection = service.inject(fault, "token", when=lambda _: next(asked) == which)
+        with warnings.catch_warnings(action="ignore"):  # the client's, of what went wrong
+            [outcome] = make(mode="job").execute([evaluation()])
+        assert injection.fired == 1
+        assert np.isfinite(outcome.value.evs).all()
+
+    @pytest.mark.parametrize("fault", FAULTS, ids=repr)
+    def test_so_does_a_loop_whose_token_runs_out(self, service: RuntimeService, fault: Any) -> None:
+        from qiskit_ibm_runtime import QiskitRuntimeService
+
+        account = QiskitRuntimeService(**service.credentials())
+        backend = RuntimeBackend(
+            "ibm_manila", service=account, options=FAST, mode="job", clock=ServiceClock(service)
+        )
+        injection = service.inject(fault, "token", count=2)
+        account._active_api_client._session.auth.tm.expire_time = 0
+        with warnings.catch_warnings(action="ignore"):
+            [outcome] = backend.execute([evaluation()])
+        backend.close()
+        assert injection.fired == 2
+        assert np.isfinite(outcome.value.evs).all()
+
+    def test_the_vendors_class_is_as_it_was_after_a_login(self, make: Make) -> None:
+        from ibm_cloud_sdk_core import IAMTokenManager
+        from qiskit_ibm_runtime.api import auth
+
+        make()
+        assert auth.IAMTokenManager is IAMTokenManager
 
 
 class TestWhatPasses:
@@ -273,13 +338,34 @@ class TestProviderSessions:
         assert not backend._sessions.has_ended()
         assert garbled.fired == 1
 
-    def test_no_job_is_sent_to_one_whose_id_did_not_come(
-        self, service: RuntimeService, make: Make
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Garble("schema"),
+            Garble("json"),
+            Truncate(),
+            Disconnect(after=True),
+            HttpError(502, after=True),
+            Hang(2.0, after=True),
+        ],
+        ids=repr,
+    )
+    def test_one_whose_id_did_not_come_gets_no_job_and_costs_nothing(
+        self, service: RuntimeService, make: Make, fault: Any
     ) -> None:
-        service.inject(Garble("schema"), "open_session")
-        make(mode="session").execute([evaluation()])
-        assert [job.session_id for job in service.jobs] == [service.sessions[1].id]
-        assert service.sessions[0].first_started_at is None, "it is never billed"
+        """Nothing tells it from one that another program has just opened, so it is let alone."""
+        injection = service.inject(fault, "open_session")
+        backend = make(mode="session", time_limits=QUICK if isinstance(fault, Hang) else None)
+        backend.execute([evaluation()])
+        backend.close()
+        assert injection.fired == 1
+        lost, ours = service.sessions
+        assert [job.session_id for job in service.jobs] == [ours.id]
+        assert lost.state == "open"
+        billed = service.billed_seconds
+        service.advance(lost.max_seconds)
+        assert service.sessions[0].state == "closed", "it ends by itself"
+        assert service.billed_seconds == billed == pytest.approx(ours.elapsed_seconds(0.0))
 
 
 class TestJobsThatGoWrong:

@@ -131,6 +131,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
             with Reader(journal) as reader:
                 assert reader.faults() == []
                 assert reader.spent()[0] == pytest.approx(used)
+    print(f"{killed} kills of {lives} runs on a service, {len(progress)} stages of progress")
     assert killed >= kills
     assert lives >= len(KINDS)
     assert len(progress) >= 2 * len(KINDS), "the kills fell all over the runs' lives"

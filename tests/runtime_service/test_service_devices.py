@@ -68,6 +68,17 @@ def test_a_token_is_worth_something_for_an_hour() -> None:
         identity.check(request)
 
 
+def test_tokens_may_be_given_for_a_shorter_time() -> None:
+    import jwt
+
+    with RuntimeService(devices=["fake_manila"], seed=1, token_seconds=2) as service:
+        token = service.client()._active_api_client._session.auth.tm.get_token()
+        claims = jwt.decode(token, options={"verify_signature": False})
+    assert claims["exp"] - claims["iat"] == 2
+    with pytest.raises(InputError, match="token_seconds"):
+        RuntimeService(token_seconds=1)
+
+
 def test_revoked_tokens_are_unauthorized_until_a_client_logs_in_again() -> None:
     with RuntimeService(devices=["fake_manila"], seed=1) as service:
         before = service.client()

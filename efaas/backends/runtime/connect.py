@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.backends.runtime.faults import Redactor, error_of, fault_of
 from efaas.backends.runtime.retry import Trouble
+from efaas.backends.runtime.tokens import prompt_logins
 from efaas.backends.runtime.transport import close_connections, forget_configuration, limit_requests
 from efaas.backends.specs import fake_device
 from efaas.errors import AccessError, EfaasError, InputError, UnavailableError, UnknownBackendError
@@ -24,7 +25,13 @@ __all__ = ["Connected", "TimeLimits", "connected"]
 
 T = TypeVar("T")
 
-_PASSING = (Trouble.CONNECTION, Trouble.TIMEOUT, Trouble.SERVER, Trouble.LIMITED)
+_PASSING = (
+    Trouble.CONNECTION,
+    Trouble.TIMEOUT,
+    Trouble.SERVER,
+    Trouble.LIMITED,
+    Trouble.GARBLED,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +159,12 @@ def _logged_in(
 ) -> Any:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
+    def log_in() -> Any:
+        return _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection)
+
     try:
-        return patience.asked(
-            lambda: _bounded(lambda: QiskitRuntimeService(instance=instance), limits.connection),
-            "logging in to IBM Quantum",
-            redactor,
-        )
+        with prompt_logins(limits.answer):
+            return patience.asked(log_in, "logging in to IBM Quantum", redactor)
     except Exception as raised:
         fault = fault_of(raised, redactor)
         how = (

@@ -148,6 +148,8 @@ def _trouble(error: BaseException, status: int | None) -> Trouble:
         return Trouble.GARBLED
     if names & {"IBMInputValueError", "ValidationError"}:
         return Trouble.CLIENT
+    if "PyJWTError" in names:  # of an access token
+        return Trouble.GARBLED
     if isinstance(error, TypeError | KeyError | ValueError | LookupError | AttributeError):
         return Trouble.GARBLED
     if "RequestsApiError" in names:

@@ -16,6 +16,8 @@ from urllib.parse import urlsplit
 from requests.adapters import HTTPAdapter
 from requests.exceptions import ContentDecodingError
 
+from efaas.backends.runtime.tokens import prompted
+
 __all__ = ["close_connections", "forget_configuration", "limit_requests"]
 
 logger = logging.getLogger("efaas.backends.runtime")
@@ -63,7 +65,8 @@ def limit_requests(owner: Any, *, read_seconds: float, submit_seconds: float) ->
 
     Args:
         owner: A ``QiskitRuntimeService`` or one of its backends.
-        read_seconds: Longest silence while an answer is waited for.
+        read_seconds: Longest silence while an answer is waited for, that of the identity service
+            too.
         submit_seconds: The same for the submission of a job.
 
     Returns:
@@ -74,6 +77,7 @@ def limit_requests(owner: Any, *, read_seconds: float, submit_seconds: float) ->
         adapter = _LimitedAdapter(read_seconds, submit_seconds)
         session.mount("https://", adapter)
         session.mount("http://", adapter)
+        prompted(getattr(getattr(session, "auth", None), "tm", None), read_seconds)
     if not sessions:
         logger.warning(
             "this version of qiskit-ibm-runtime keeps its HTTP sessions elsewhere: requests have "

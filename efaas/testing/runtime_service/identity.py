@@ -19,14 +19,12 @@ if TYPE_CHECKING:
 
 __all__ = ["Identity"]
 
-_TOKEN_SECONDS = 3600
-
 
 class Identity:
     """The account of one service: its key, its tokens, its instance.
 
-    Tokens are JSON web tokens that live for an hour of the machine's time, since that is the
-    time that clients judge them by.
+    Tokens are JSON web tokens that live by the machine's time, since that is the time that clients
+    judge them by.
 
     Attributes:
         api_key: What the account logs in with.
@@ -34,12 +32,19 @@ class Identity:
         instance_name: What the instance is called.
     """
 
-    def __init__(self, seed: int, rules: Rules, wall_time: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        seed: int,
+        rules: Rules,
+        token_seconds: int = 3600,
+        wall_time: Callable[[], float] = time.time,
+    ) -> None:
         """Make an account.
 
         Args:
             seed: Decides its key and instance.
             rules: Its plan.
+            token_seconds: How long a token lives.
             wall_time: The time that tokens go by, in seconds since 1970.
         """
         digest = hashlib.blake2b(f"account/{seed}".encode(), digest_size=32).hexdigest()
@@ -49,6 +54,7 @@ class Identity:
         self.crn = f"crn:v1:bluemix:public:quantum-computing:us-east:a/{account}:{guid}::"
         self.instance_name = f"loopback-{rules.plan}"
         self._rules = rules
+        self._token_seconds = token_seconds
         self._wall_time = wall_time
         self._generation = 0
         self._secret = hashlib.blake2b(f"secret/{seed}".encode()).digest()
@@ -72,7 +78,7 @@ class Identity:
             "iss": "loopback",
             "sub": "loopback",
             "iat": now,
-            "exp": now + _TOKEN_SECONDS,
+            "exp": now + self._token_seconds,
             "generation": self._generation,
         }
         return answer_of(
@@ -80,8 +86,8 @@ class Identity:
                 "access_token": self._signed(claims),
                 "refresh_token": "not_supported",
                 "token_type": "Bearer",
-                "expires_in": _TOKEN_SECONDS,
-                "expiration": now + _TOKEN_SECONDS,
+                "expires_in": self._token_seconds,
+                "expiration": now + self._token_seconds,
                 "scope": "ibm openid",
             }
         )

@@ -13,6 +13,7 @@ from qiskit_ibm_runtime import QiskitRuntimeService
 
 from efaas.clock import Clock, VirtualClock
 from efaas.errors import ClosedError, InputError, InvariantError
+from efaas.model.quantities import is_count
 from efaas.testing.runtime_service import environment
 from efaas.testing.runtime_service.cloud import Cloud
 from efaas.testing.runtime_service.devices import CloudDevice
@@ -62,6 +63,7 @@ class RuntimeService:
         clock: Clock | None = None,
         timing: QpuTiming | None = None,
         poll_seconds: float = 0.5,
+        token_seconds: int = 3600,
     ) -> None:
         """Make a service; ``start``, or the ``with`` block, opens it.
 
@@ -73,12 +75,16 @@ class RuntimeService:
             timing: How many QPU seconds jobs take.
             poll_seconds: How long, in the machine's time, the answer to a question for a job
                 that is about to end may wait for that; it saves the client's pauses.
+            token_seconds: How long an access token lives, in whole seconds of the machine's time;
+                2 or more, since clients judge it by whole seconds.
 
         Raises:
             InputError: A device or plan is unknown, there are no devices, or a number is negative.
         """
         if not 0.0 <= poll_seconds < math.inf:
             raise InputError(f"poll_seconds must be 0 or more, got {poll_seconds!r}")
+        if not is_count(token_seconds, 2):
+            raise InputError(f"token_seconds must be whole seconds from 2, got {token_seconds!r}")
         made = [CloudDevice(spec, seed) for spec in devices]
         if not made or len({device.name for device in made}) != len(made):
             raise InputError(f"expected at least one device, each once, got {list(devices)!r}")
@@ -91,7 +97,7 @@ class RuntimeService:
             timing or QpuTiming(),
             seed,
         )
-        self._identity = Identity(seed, self.rules)
+        self._identity = Identity(seed, self.rules, token_seconds)
         self._faults = Faults(seed, ENDPOINTS)
         self._log: list[LoggedRequest] = []
         self._log_lock = threading.Lock()
