@@ -1,4 +1,4 @@
-"""The ground state of H2 by VQE, on the noise of a 133-qubit IBM device (with efaas[plot])."""
+"""The ground state of H2 by VQE, on the noise of a 133-qubit IBM device."""
 
 import time
 from functools import partial

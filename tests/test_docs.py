@@ -11,8 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from efaas.errors import MissingPackageError
-
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
 BLOCK = re.compile(r"^```python\n(.*?)^```\n(?:\n```text\n(.*?)^```\n)?", re.MULTILINE | re.DOTALL)
@@ -35,11 +33,8 @@ def test_the_code_of_a_page_runs_from_top_to_bottom(
     scope: dict[str, object] = {}
     for block, shown in BLOCK.findall(page.read_text()):
         printed = io.StringIO()
-        try:
-            with redirect_stdout(printed):
-                exec(compile(block, str(page), "exec"), scope)  # blocks build on each other
-        except MissingPackageError as error:  # in an environment without some extra
-            pytest.skip(str(error))
+        with redirect_stdout(printed):
+            exec(compile(block, str(page), "exec"), scope)  # a page's blocks build on each other
         if shown:  # what a page shows beneath a block, with ... where digits may differ
             is_so = doctest.OutputChecker().check_output(shown, printed.getvalue(), LENIENT)
             assert is_so, f"{block}\nprints\n{printed.getvalue()}\nand the page says\n{shown}"

@@ -225,17 +225,14 @@ class Treasury:
             raise self._refusal("jobs", budget.jobs, self._jobs, 1)
         wished = max(_HEADROOM * expected_seconds, expected_seconds + _LEAST_HEADROOM_SECONDS)
         reserved, cap = expected_seconds, None
+        least = max(1.0, expected_seconds)
         for limit, allowed, spent, seconds in self._bounds():
-            left = (allowed - spent) / seconds
-            is_of_qpu = limit == "qpu_seconds" or (limit == "money" and not self._bills_sessions)
-            least = max(1.0, expected_seconds) if is_of_qpu else expected_seconds
             # A provider takes caps in whole seconds.
-            most = math.floor(min(left, wished)) if is_of_qpu else left
-            if most < least or left <= 0:
+            most = math.floor(min((allowed - spent) / seconds, wished))
+            if most < least:
                 raise self._refusal(limit, allowed, spent, least * seconds)
-            if is_of_qpu:
-                cap = int(most) if cap is None else min(cap, int(most))
-                reserved = float(cap)
+            cap = most if cap is None else min(cap, most)
+            reserved = float(cap)
         return self._entered(expected_seconds, reserved, cap, is_billed=not self._bills_sessions)
 
     def carry(self, job: JobSpend) -> Grant:
@@ -292,7 +289,7 @@ class Treasury:
             BudgetError: Less than a second is left.
         """
         shortest = None
-        for limit, allowed, spent, seconds in self._bounds():
+        for limit, allowed, spent, seconds in self._bounds(with_open=False):
             if limit == "session_seconds" or (limit == "money" and self._bills_sessions):
                 left = (allowed - spent) / seconds
                 if left < 1:
@@ -342,21 +339,26 @@ class Treasury:
         if grant.is_earlier:
             self._earlier += seconds
 
-    def _bounds(self) -> list[tuple[str, float, float, float]]:
-        """Each bound on seconds: its name, its value, what is gone, and how much a second is."""
+    def _bounds(self, *, with_open: bool = True) -> list[tuple[str, float, float, float]]:
+        """Each bound on seconds: its name, its value, what is gone, and how much a second is.
+
+        Args:
+            with_open: Whether what is set aside for jobs that have not ended is gone.
+        """
         budget, price = self.budget, self.budget.price_per_second or 0.0
-        open_jobs = self._reserved.values()
-        bounds = []
-        if budget.qpu_seconds is not None:
-            gone = self._spent + sum([grant.reserved_seconds for grant in open_jobs])
-            bounds.append(("qpu_seconds", budget.qpu_seconds, gone, 1.0))
-        if budget.session_seconds is not None:
-            bounds.append(("session_seconds", budget.session_seconds, self._sessions.total, 1.0))
-        if budget.money is not None:
-            gone = self._billed + self._sessions.billed
-            gone += sum([grant.reserved_seconds for grant in open_jobs if grant.is_billed])
-            bounds.append(("money", budget.money, price * gone, price))
-        return bounds
+        grants = self._reserved.values() if with_open else ()
+        in_sessions = sum([grant.reserved_seconds for grant in grants if not grant.is_billed])
+        outside = sum([grant.reserved_seconds for grant in grants if grant.is_billed])
+        gone = {
+            "qpu_seconds": self._spent + in_sessions + outside,
+            "session_seconds": self._sessions.total + in_sessions,
+            "money": price * (self._billed + self._sessions.billed + in_sessions + outside),
+        }
+        return [
+            (name, allowed, spent, price if name == "money" else 1.0)
+            for name, spent in gone.items()
+            if (allowed := getattr(budget, name)) is not None
+        ]
 
     def _refusal(self, limit: str, allowed: float, spent: float, needed: float) -> BudgetError:
         is_resumed = self._earlier_jobs or self._sessions.earlier

@@ -129,13 +129,18 @@ def test_sessions_are_what_money_goes_for_where_they_are_billed() -> None:
     budget = Budget(money=100.0, price_per_second=2.0, session_seconds=80.0)
     treasury = Treasury(budget, bills_sessions=True)
     assert treasury.seconds_for_a_session() == 50.0
-    treasury.grant(10.0)
+    first = treasury.grant(10.0)
+    assert first.cap_seconds == 20
+    assert treasury.grant(10.0).cap_seconds == 20
+    with pytest.raises(BudgetError, match="set aside"):
+        treasury.grant(11.0)
+    treasury = Treasury(budget, bills_sessions=True)
     treasury.note_session_seconds(SessionSeconds(45.0, 45.0))
     assert treasury.spending().money == 90.0
     with pytest.raises(BudgetError) as refused:
         treasury.grant(10.0)
     assert refused.value.limit == "money"
-    treasury.grant(4.0)
+    assert treasury.grant(4.0).cap_seconds == 5
     treasury.note_session_seconds(SessionSeconds(49.5, 49.5))
     with pytest.raises(BudgetError):
         treasury.seconds_for_a_session()

@@ -13,17 +13,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
 
 import efaas
 from efaas.backends import Evaluation, Experiment, Limits, RuntimeBackend
 from efaas.errors import (
     InputError,
     JobFailedError,
+    ProviderError,
     ProviderSessionError,
     UnknownBackendError,
 )
 from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED
-from efaas.testing.runtime_service import PLANS, RuntimeService
+from efaas.testing.runtime_service import PLANS, Hang, JobNeverEnds, RuntimeService
 from tests.runtime.conftest import (
     FAST,
     ServiceClock,
@@ -73,6 +76,18 @@ class TestALoop:
             assert -1 <= energy(START) <= 1
         assert where in {"ibm_manila", "fake_manila"}
 
+    def test_so_is_a_list_of_them(self) -> None:
+        devices = ["fake_manila", "fake_quito"]
+        with RuntimeService(devices=devices, poll_seconds=0.02) as service:
+            made = [service.client().backend(f"ibm_{name}") for name in ("manila", "quito")]
+            with efaas.EFSession(made, seed=7) as session:
+                energies = [objective(session) for _ in range(4)]
+                futures = [energy.submit(START) for energy in energies]
+                assert np.isfinite([future.result() for future in futures]).all()
+                where = {session.explain(energy).backend for energy in energies}
+            assert {job.device for job in service.jobs} == where == {"ibm_manila", "ibm_quito"}
+            assert {opened.state for opened in service.sessions} == {"closed"}
+
     def test_the_report_says_what_was_expected_and_what_was_measured(
         self, service: RuntimeService, make: Make
     ) -> None:
@@ -115,6 +130,22 @@ class TestALoop:
             until(lambda: len(service.jobs) == 2)
             service.resume("ibm_manila")
             assert all(np.isfinite(future.result()) for future in futures)
+
+    def test_a_round_may_end_before_an_equal_one_that_was_sent_before_it(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        """Two loops ask for the same: what is on its way is told apart all the same."""
+        service.pause("ibm_manila")
+        slow = service.inject(
+            Hang(), "results", when=lambda asked: service.jobs[0].id in asked.path
+        )
+        with efaas.EFSession(make(rounds_ahead=2), seed=7) as session:
+            first, second = [objective(session).submit(START) for _ in range(2)]
+            until(lambda: len(service.jobs) == 2)
+            service.resume("ibm_manila")
+            until(lambda: first.done() or second.done())
+            slow.release()
+            assert np.isfinite([first.result(), second.result()]).all()
 
     def test_a_new_loop_goes_where_fewer_wait(self) -> None:
         devices = ["fake_manila", "fake_quito"]
@@ -194,6 +225,87 @@ class TestModes:
             RuntimeBackend("fake_manila", options={"resilience_levels": 1})
         with pytest.raises(InputError, match="shots"):
             RuntimeBackend("fake_manila", options={"default_shots": 100})
+
+    @pytest.mark.parametrize("mode", ["batch", "job"])
+    def test_without_the_providers_sessions_ours_keeps_pins_cache_packing_and_metrics(
+        self, mode: str
+    ) -> None:
+        devices = ["fake_manila", "fake_quito"]
+        with RuntimeService(devices=devices, plan="open", poll_seconds=0.02) as service:
+            clock = ServiceClock(service)
+            made = [
+                RuntimeBackend(f"ibm_{name}", mode=mode, options=FAST, clock=clock)
+                for name in ("manila", "quito")
+            ]
+            with efaas.EFSession(made, seed=7) as session:
+                energy = objective(session)
+                where = session.explain(energy).backend
+                result = efaas.minimize(
+                    energy,
+                    START,
+                    method="BFGS",
+                    jac="parameter-shift",
+                    options={"maxiter": 3},
+                    speculation="off",
+                )
+                cache, report = session.cache_info(), session.report()
+            assert {job.device for job in service.jobs} == {where}, "it is pinned"
+            assert cache.misses <= 2, "compiled once where it was looked at"
+            assert cache.hits >= len(service.jobs)
+            gradients = [job for job in service.jobs if job.num_circuits > 2]
+            assert len(gradients) == result.njev, "the points of a gradient go together"
+            assert report.spending[where].jobs == len(service.jobs) == result.speculation.rounds
+            for backend in made:
+                backend.close()
+
+
+class TestOptions:
+    def test_a_calibration_that_is_stayed_with_is_that_of_every_job(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        first = service.recalibrate("ibm_manila")
+        service.advance(3600.0)
+        service.recalibrate("ibm_manila", spread=0.5)
+        stays, follows = make(calibration_id=first), make()
+        for backend in (stays, follows):
+            with efaas.EFSession(backend, seed=7) as session:
+                objective(session)(START)
+        assert [job.calibration_id for job in service.jobs] == [
+            first,
+            service.calibration_id("ibm_manila"),
+        ]
+        assert stays.calibration().taken_at < follows.calibration().taken_at
+
+    def test_a_calibration_that_is_not_there_is_refused(self, make: Make) -> None:
+        with pytest.raises(ProviderError, match="never-taken"):
+            make(calibration_id="never-taken")
+
+    def test_fractional_gates_are_used_where_they_are_asked_for(self) -> None:
+        theta = ParameterVector("t", 2)
+        circuit = QuantumCircuit(2)
+        circuit.h([0, 1])
+        circuit.rzz(theta[0], 0, 1)
+        circuit.rx(theta[1], 0)
+        points = np.array([[0.4, -0.3], [2.9, 1.0], [-7.0, 0.2]])
+        with RuntimeService(devices=["fake_fractional"], seed=1, poll_seconds=0.02) as service:
+            found, depths = [], []
+            for fractional in (False, True):
+                backend = RuntimeBackend(
+                    "ibm_fractional",
+                    options=FAST,
+                    clock=ServiceClock(service),
+                    use_fractional_gates=fractional,
+                )
+                experiment = Experiment.estimate(circuit, [{"ZY": 1.0, "XI": 0.5}])
+                depths.append(backend.profile(experiment).two_qubit_gates)
+                with efaas.EFSession(backend, seed=7) as session:
+                    energy = session.objective(circuit, {"ZY": 1.0, "XI": 0.5}, shots=8_000)
+                    found.append([future.result() for future in energy.submit_many(points)])
+                backend.close()
+            [shared, own] = service.jobs
+        assert np.allclose(found[0], found[1], atol=0.1)
+        assert depths == [2, 1], "the circuit is shorter"
+        assert (shared.num_pubs, own.num_pubs) == (1, 3), "a circuit for each point, as is stated"
 
 
 class TestTheProviderSessionsLife:
@@ -427,6 +539,26 @@ class TestStatusAndCancel:
             assert "QUEUED" in str(status)
             service.resume("ibm_manila")
             future.result()
+
+    def test_what_jobs_and_sessions_have_used_is_told(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        backend = make(mode="session")
+        with efaas.EFSession(backend, seed=7) as session:
+            energy = objective(session)
+            energy(START)
+            service.advance(25.0)
+            held = service.inject(JobNeverEnds())
+            future = energy.submit(2 * START)
+            until(lambda: [job.state for job in backend.status().jobs] == ["RUNNING"])
+            status = backend.status()
+            held.release()
+            future.result()
+        assert status.session is not None
+        assert status.session.id == service.sessions[0].id
+        assert status.session_seconds > 25.0
+        assert status.jobs[0].qpu_seconds is None, "not known as long as it runs"
+        assert future.job.usage.qpu_seconds == pytest.approx(service.jobs[1].qpu_seconds)
 
     def test_cancel_reaches_the_service(self, service: RuntimeService, make: Make) -> None:
         with efaas.EFSession(make(), seed=7) as session:

@@ -46,7 +46,7 @@ _MOST_RENEWALS = 3
 _RAN_TOO_LONG = ("1305", "ran longer than", "ran too long")
 
 
-@dataclass
+@dataclass(eq=False)
 class Run:
     """A planned job on its way.
 
@@ -64,6 +64,7 @@ class Run:
         grant: What it may take.
         wake: Set to look at it at once.
         sent_at: When it was sent.
+        queued_until: When it was last seen to wait; it may have begun at once then.
         began_at: When it was first seen to run.
         qpu_seconds: What it took.
         fixed_share: The share of that which it takes whatever is in it.
@@ -82,6 +83,7 @@ class Run:
     grant: Grant | None = None
     wake: threading.Event = field(default_factory=threading.Event)
     sent_at: float = 0.0
+    queued_until: float = 0.0
     began_at: float | None = None
     qpu_seconds: float = 0.0
     fixed_share: float = 0.0
@@ -147,7 +149,8 @@ class Courier:
                 cap_seconds=grant.cap_seconds,
                 experimental=run.experimental,
             )
-            run.sent_at, run.began_at = self._clock.now(), None
+            run.sent_at = run.queued_until = self._clock.now()
+            run.began_at = None
             run.job = self._sent(order, run)
         except BaseException as error:
             # What may have been accepted stays set aside, until it is known.
@@ -193,7 +196,7 @@ class Courier:
             ProviderError: As ``fetch``.
         """
         self._sessions.take_over()
-        run.sent_at = self._clock.now()
+        run.sent_at = run.queued_until = self._clock.now()
         self.runs.append(run)
         return self.fetch(run)
 
@@ -249,13 +252,16 @@ class Courier:
                     )
             # What else there is to ask is asked here, while the job is waited for anyway.
             _ = self._calibrations.refresh_if_due() or self._accounts.settle_late()
+            asked_at = self._clock.now()
             status = self._client.status(run.job)
             if status in FINAL:
                 return status
             now = self._clock.now()
-            if status == "RUNNING" and run.began_at is None:
+            if status == "QUEUED":
+                run.queued_until = asked_at
+            elif run.began_at is None:
                 run.began_at = now
-                self._sessions.job_began()
+                self._sessions.job_began(run.queued_until)
             self._check_patience(run, now)
             if run.began_at is None and now >= looked_at + _LOOK_AT_DEVICE_SECONDS:
                 looked_at = now
@@ -321,10 +327,10 @@ class Courier:
     def _end(self, run: Run, status: str) -> Any:
         if status == "DONE":
             result = self._client.result(run.job)
-            self._sessions.job_ended()
+            self._sessions.job_ended(run.queued_until)
             self._measure(run)
             return result
-        self._sessions.job_ended()
+        self._sessions.job_ended(run.queued_until)
         if status == "CANCELLED":
             self._measure(run)
             if run.is_unwanted():

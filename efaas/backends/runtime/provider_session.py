@@ -161,13 +161,21 @@ class ProviderSessions:
             self._let_go(self._why_ended(state), details)
             return True
 
-    def job_began(self) -> None:
-        """A job of the open provider session runs: it is billed from now on."""
-        self._change(first=True)
+    def job_began(self, since: float) -> None:
+        """A job of the open provider session runs: it is billed from then on.
 
-    def job_ended(self) -> None:
-        """A job of the open provider session has ended: it is idle from now on."""
-        self._change(first=False)
+        Args:
+            since: The last instant at which it was not seen to run: it may have begun then.
+        """
+        self._change(since, has_ended=False)
+
+    def job_ended(self, since: float) -> None:
+        """A job of the open provider session has ended: it is idle from now on.
+
+        Args:
+            since: When the job began, or may have begun.
+        """
+        self._change(since, has_ended=True)
         self._warn_in_time()
 
     def lasted(self) -> SessionSeconds:
@@ -347,21 +355,20 @@ class ProviderSessions:
         until = now if state.ends_at is None else min(now, state.ends_at)
         return max(0.0, until - state.first_job_at)
 
-    def _change(self, *, first: bool) -> None:
+    def _change(self, since: float, *, has_ended: bool) -> None:
         with self._lock:
             state = self._state
             if state is None:
                 return
-            now = self._clock.now()
             began = state.first_job_at
             self._state = replace(
                 state,
-                first_job_at=now if began is None else began,
-                last_job_at=state.last_job_at if first else now,
+                first_job_at=max(since, state.opened_at) if began is None else began,
+                last_job_at=self._clock.now() if has_ended else state.last_job_at,
             )
-            if not first:
+            if has_ended:
                 self._notes.write_lasted(state.id, self._lasted(self._state))
-            if first:
+            else:
                 self._cancel_timer()
 
     def _warn_in_time(self) -> None:

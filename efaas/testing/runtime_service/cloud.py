@@ -227,6 +227,9 @@ class Cloud:
         device = self.device(submission.device)
         check_work(work, self.rules, device.max_shots)
         with self.changed:
+            wished = submission.calibration_id
+            if wished is not None and device.calibration_of(wished, None) is None:
+                raise refuse(400, 1211, f"{device.name} has no calibration {wished!r}.")
             if submission.session_id is not None:
                 check_session(self.session(submission.session_id), device.name)
             check_pending(len(self._jobs.live), self.rules)
@@ -250,6 +253,7 @@ class Cloud:
                 executions=work.executions,
                 payload_bytes=len(body),
                 evaluations=tuple(digest for row in digests for digest in row),
+                calibration_id=wished,
             )
             self._num_submitted += 1
             self._jobs.add(job, body, work, seeds)
@@ -264,7 +268,7 @@ class Cloud:
             if job is None:
                 return None
             now = self.now()
-            calibration_id = self.devices[device].calibration.id
+            calibration_id = job.calibration_id or self.devices[device].calibration.id
             job = replace(job, status="Running", started_at=now, calibration_id=calibration_id)
             self._put(job)
             if job.session_id is not None:

@@ -35,7 +35,7 @@ class JobRecord:
         started_at: When it began to run, or None.
         finished_at: When it reached its last status, or None.
         qpu_seconds: What it took.
-        calibration_id: The calibration it ran under, or None.
+        calibration_id: The calibration that it asked for, or ran under, or None.
         reason: Why it failed or was cancelled, or "".
         reason_code: The service's code of that, or None.
     """

@@ -24,6 +24,7 @@ class Submission:
         session_id: A session or batch, or None.
         max_seconds: QPU seconds after which it is to be stopped, or None.
         is_private: Whether inputs and results are kept from the job's description.
+        calibration_id: The calibration to run it under, or None for that in force when it runs.
     """
 
     program: str
@@ -33,6 +34,7 @@ class Submission:
     session_id: str | None
     max_seconds: float | None
     is_private: bool
+    calibration_id: str | None = None
 
     @classmethod
     def of(cls, fields: dict[str, Any]) -> Submission:
@@ -50,9 +52,10 @@ class Submission:
         cost = fields.get("cost")
         if cost is not None and not (_is_number(cost) and cost > 0):
             raise refuse(400, 1211, f"cost must be a number of seconds above 0, got {cost!r}.")
-        session_id = fields.get("session_id")
-        if session_id is not None and not isinstance(session_id, str):
-            raise refuse(400, 1211, f"session_id must be a string, got {session_id!r}.")
+        session_id, calibration_id = fields.get("session_id"), fields.get("calibration_id")
+        for name, value in (("session_id", session_id), ("calibration_id", calibration_id)):
+            if value is not None and not isinstance(value, str):
+                raise refuse(400, 1211, f"{name} must be a string, got {value!r}.")
         device, params = fields.get("backend"), fields.get("params")
         if not isinstance(device, str):
             raise refuse(400, 1211, f"backend must be a device's name, got {device!r}.")
@@ -66,6 +69,7 @@ class Submission:
             max_seconds=cost,
             is_private=fields.get("private") is True,
             session_id=session_id,
+            calibration_id=calibration_id,
         )
 
 
