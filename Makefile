@@ -22,10 +22,14 @@ soak: $(VENV)/.installed-dev
 	$(BIN)/python -m pytest --soak -v -s tests/journal/test_kill.py tests/runtime/test_kill_on_a_service.py \
 	  tests/runtime/test_storms.py tests/test_load.py
 
+# In a notebook a function of one's own may be without types, and a name may be used twice.
+UNTYPED := --allow-untyped-defs --allow-incomplete-defs --allow-untyped-calls --allow-redefinition
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/nbqa mypy examples/notebooks $(UNTYPED)
 	$(BIN)/lint-imports
 
 # The site, in build/docs; without a network. A warning, a link that leads nowhere and a public name

@@ -1,12 +1,14 @@
 """Builds the site, and checks what Sphinx does not: `make docs`.
 
-Warnings are errors. Then every link and anchor of every page has to lead somewhere, no page may
-load anything from a network, and every public name has to be in the reference.
+Warnings are errors. Then every link and anchor of every page has to lead somewhere, or to have
+the form of an address where it leads elsewhere; no page may load anything from a network, and every
+public name has to be in the reference.
 """
 
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -26,6 +28,8 @@ PACKAGES = (
     "efaas.testing",
     "efaas.testing.runtime_service",
 )
+# Where nobody can be asked, an address can still be misspelt.
+_ELSEWHERE = re.compile(r"https://([a-z0-9-]+\.)+[a-z]{2,}(/[^\s<>\"']*)?")
 _LOADS = {"script": "src", "img": "src", "source": "src", "iframe": "src", "link": "href"}
 
 
@@ -68,6 +72,8 @@ def faults_of_links(site: Path) -> list[str]:
             if parts.scheme or parts.netloc:
                 if link in page.loads and parts.scheme != "data":
                     faults.append(f"{where} is loaded from a network")
+                elif link in page.links and not _ELSEWHERE.fullmatch(link):
+                    faults.append(f"{where} is no address")
                 continue
             there = (path.parent / unquote(parts.path)).resolve() if parts.path else path
             if not there.exists():

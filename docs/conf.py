@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import logging
+import shutil
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import efaas
 
 if TYPE_CHECKING:
     from sphinx.application import Sphinx
+
+HERE = Path(__file__).parent
+NOTEBOOKS = "examples/notebooks/"
 
 logging.getLogger("qiskit").setLevel(logging.WARNING)  # Sphinx listens to everything
 
@@ -17,13 +22,14 @@ author = "The efaas developers"
 copyright = "The efaas developers, Apache-2.0"  # noqa: A001  # Sphinx's name
 version = release = efaas.__version__
 
-extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
+extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.napoleon"]
 exclude_patterns = ["figures/*.py"]
 highlight_language = "none"  # a block without a language is what a command prints
 
 # Pages are Markdown; a heading can be linked to as on a hosting site: page.md#a-heading.
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
+nb_execution_mode = "off"  # the notebooks are stored with what they show
 # The tables of results are written by a command, whose sections start below the page's title.
 suppress_warnings = ["myst.header"]
 
@@ -72,6 +78,26 @@ def say_no_type(*arguments: Any) -> None:
             lines[index + 1] = f"{below[:indent]}: {below[indent:]}"
 
 
+def bring_notebooks(app: Sphinx) -> None:
+    """Sphinx reads no page outside its folder: put the notebooks into it, those that changed."""
+    folder = HERE / "notebooks"
+    folder.mkdir(exist_ok=True)
+    committed = {path.name: path for path in (HERE.parent / NOTEBOOKS).glob("*.ipynb")}
+    for path in folder.iterdir():
+        if path.name not in committed:
+            path.unlink()
+    for name, path in committed.items():
+        if not (folder / name).exists() or (folder / name).read_bytes() != path.read_bytes():
+            shutil.copyfile(path, folder / name)
+
+
+def lead_to_notebooks(app: Sphinx, page: str, source: list[str]) -> None:
+    """A link to a notebook's file leads to its page, which is beside the others in the site."""
+    source[0] = source[0].replace(f"../{NOTEBOOKS}", "notebooks/")
+
+
 def setup(app: Sphinx) -> None:
-    """Before the sections of a docstring are read, which happens at 500."""
+    """Docstrings are marked before their sections are read, which happens at 500."""
+    app.connect("builder-inited", bring_notebooks)
+    app.connect("source-read", lead_to_notebooks)
     app.connect("autodoc-process-docstring", say_no_type, priority=400)

@@ -1,4 +1,4 @@
-"""The ground state of H2 by VQE, on the noise of a 133-qubit IBM device."""
+"""The ground state of H2 by VQE, on the noise of a 133-qubit IBM device (with efaas[plot])."""
 
 import time
 from functools import partial

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1]
 EXAMPLES = sorted((ROOT / "examples").glob("*.py"))
 
 
-def output_of(name: str, folder: Path, *, seconds: float = 60) -> str:
+def output_of(name: str, folder: Path) -> str:
     """What the example prints, run in an empty folder; it has to succeed without a warning."""
     paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     run = subprocess.run(
@@ -22,7 +22,6 @@ def output_of(name: str, folder: Path, *, seconds: float = 60) -> str:
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "MPLBACKEND": "Agg"},
         capture_output=True,
-        timeout=170,
     )
     assert (run.returncode, run.stderr.decode()) == (0, "")
     return run.stdout.decode()
@@ -31,6 +30,7 @@ def output_of(name: str, folder: Path, *, seconds: float = 60) -> str:
 @pytest.fixture(scope="module")
 def vqe(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
     """What the VQE prints, and the folder it ran in."""
+    pytest.importorskip("matplotlib")
     folder = tmp_path_factory.mktemp("vqe")
     return output_of("vqe_h2.py", folder), folder
 
@@ -139,12 +139,13 @@ def test_the_example_of_many_loops_shares_devices_by_weight(tmp_path: Path) -> N
     assert len(re.findall(r"^ *\d+% of the loops", printed, flags=re.MULTILINE)) >= 5
     [calibrations] = re.findall(r"(\d+) calibrations were in force", printed)
     assert int(calibrations) > 3  # more than one of each device
+    pytest.importorskip("matplotlib")
     assert (tmp_path / "many_loops.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_example_on_a_cluster_gives_the_energy_of_this_process(tmp_path: Path) -> None:
     pytest.importorskip("distributed")
-    printed = output_of("on_a_cluster.py", tmp_path, seconds=150)
+    printed = output_of("on_a_cluster.py", tmp_path)
 
     energies = re.findall(r"(?:cluster|process) +(-\d+\.\d+)", printed)
     assert len(energies) == 2

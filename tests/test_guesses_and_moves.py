@@ -149,4 +149,4 @@ def test_minimize_is_scipys_across_calibrations(
     assert np.array_equal(ours.x, theirs.x)
     assert (ours.fun, ours.nfev) == (theirs.fun, theirs.nfev)
     assert kinds == their_kinds
-    assert ours.speculation.hits > 0
+    assert ours.speculation.rounds < ours.nfev  # how few depends on time

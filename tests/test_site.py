@@ -36,17 +36,24 @@ def test_the_site_is_built_and_nothing_is_wrong_with_it(tmp_path: Path) -> None:
     pages = {path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md")}
     for page in pages:
         assert (tmp_path / "site" / page.with_suffix(".html")).exists()
+    for notebook in (ROOT / "examples" / "notebooks").glob("*.ipynb"):
+        shown = (tmp_path / "site" / "notebooks" / notebook.name).with_suffix(".html").read_text()
+        pictures = notebook.read_text().count('"image/png"')
+        assert shown.count('<img alt="') == pictures > 0
 
 
 def test_a_link_that_leads_nowhere_is_found(build: ModuleType, tmp_path: Path) -> None:
     (tmp_path / "there.html").write_text('<h1 id="top">There</h1>')
     (tmp_path / "index.html").write_text(
-        '<a href="there.html#top">well</a> <a href="https://example.org/">elsewhere</a>'
+        '<a href="there.html#top">well</a> <a href="https://example.org/a#b">elsewhere</a>'
+        '<a href="https//example.org/">misspelt</a> <a href="https://example/">no host</a>'
         '<a href="there.html#bottom">no anchor</a> <a href="gone.html">no file</a>'
         '<img src="https://example.org/picture.png">'
     )
 
     assert build.faults_of_links(tmp_path) == [
+        "index.html: https//example.org/ is no file",
+        "index.html: https://example/ is no address",
         "index.html: there.html#bottom is no anchor",
         "index.html: gone.html is no file",
         "index.html: https://example.org/picture.png is loaded from a network",

@@ -9,7 +9,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from efaas.cloud.rows import grouped
-from efaas.errors import InputError
+from efaas.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from efaas.cloud.study import Row
@@ -25,7 +25,7 @@ def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
     """Cycles by policy and optimizer, and waits of others by load; returns what was written.
 
     Raises:
-        InputError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     plt = _pyplot()
     written: list[Path] = []
@@ -57,7 +57,7 @@ def contention_figures(rows: Sequence[Row], out: Path) -> list[Path]:
     """Convergence and waits of batch jobs by load, a panel for each crowd.
 
     Raises:
-        InputError: matplotlib is not installed.
+        MissingPackageError: matplotlib is not installed.
     """
     plt = _pyplot()
     written: list[Path] = []
@@ -119,7 +119,7 @@ def _pyplot() -> Any:
     try:
         import matplotlib as mpl
     except ImportError as error:
-        raise InputError("figures need matplotlib: install efaas[plot]") from error
+        raise MissingPackageError("a figure", package="matplotlib", extra="plot") from error
     mpl.use("Agg")
     mpl.rcParams["svg.hashsalt"] = "efaas"
     import matplotlib.pyplot as plt

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from efaas import __version__
 from efaas.cloud.page import study_page
 from efaas.cloud.study import write_json
-from efaas.errors import InputError
+from efaas.errors import MissingPackageError
 
 if TYPE_CHECKING:
     from efaas.cloud.study import Row
@@ -58,7 +58,7 @@ def report(
     if figures is not None:
         try:
             drawn = figures(rows, out)
-        except InputError as error:
+        except MissingPackageError as error:
             print(f"no figures: {error}")
     drawings = [path for path in drawn if path.suffix == ".svg"]
     page = study_page(name, f"{command}, efaas {__version__}.{stopped}", tables, drawings)

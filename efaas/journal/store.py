@@ -136,12 +136,13 @@ class Store:
             try:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(
-                    "INSERT INTO facts VALUES ('synced', ?1) "
-                    "ON CONFLICT (name) DO UPDATE SET value = ?1",
+                    "INSERT INTO facts VALUES ('synced', ?) "
+                    "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                     (repr(time.time()),),
                 )
                 connection.execute("COMMIT")
             finally:
+                self.roll_back()  # what has failed must not be hidden by the setting's refusal
                 connection.execute("PRAGMA synchronous = NORMAL")
 
     def roll_back(self) -> None:

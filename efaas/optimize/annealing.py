@@ -100,7 +100,7 @@ class _Annealing(ScipyCall):
 
     def _usual(self) -> dict[str, Any]:
         """The local search that scipy fills in; empty where that is left to it."""
-        if not scipy_is("1.16", "1.17") or self.arguments.get("no_local_search"):
+        if not scipy_is("1.16", "1.17", "1.18") or self.arguments.get("no_local_search"):
             return {}
         bounds = self.arguments["bounds"]
         try:

@@ -99,7 +99,7 @@ class _Evolution(ScipyCall):
         """With maps for generations and for the finite differences at the end."""
         if self._maps_generations:
             arguments["workers"] = asked.map
-        if self._polishes and not arguments.get("disp") and scipy_is("1.17"):
+        if self._polishes and not arguments.get("disp") and scipy_is("1.17", "1.18"):
             # Scipy's own polishing has no workers; this is the same with them.
             arguments["polish"] = partial(
                 _minimize, method=self._polishing_method, options={"workers": asked.map}
@@ -108,7 +108,7 @@ class _Evolution(ScipyCall):
 
     def quiet(self, arguments: dict[str, Any]) -> dict[str, Any]:
         """Without printing; what prints is polished point by point in the real run."""
-        if self._polishes and arguments.get("disp") and scipy_is("1.17"):
+        if self._polishes and arguments.get("disp") and scipy_is("1.17", "1.18"):
             arguments = arguments | {"polish": partial(_minimize, method=self._polishing_method)}
         return arguments | {"disp": False}
 

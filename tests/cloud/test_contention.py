@@ -156,6 +156,7 @@ def test_guesses_that_hit_make_a_crowd_s_steps_wait_less() -> None:
 
 
 def test_tables_figures_and_the_page_are_made_of_what_was_finished(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     rows = rows_of(("sbq", "efaas", "efaas-no-pinning"))
     titles = [table.title for table in contention_tables(rows)]
     assert titles[0] == "8 loops on 3 devices, batch load 0.5"

@@ -122,6 +122,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     rows = run_paper_task(PaperTask("background", 0, 40, load=0.2))
     written = paper_figures(rows, tmp_path)
     assert [path.name for path in written] == ["background.png", "background.svg"]

@@ -30,6 +30,7 @@ from efaas.errors import (
     JournalWriteError,
 )
 from efaas.journal.schema import APPLICATION_ID, MIGRATIONS, migrate, version_of
+from efaas.journal.store import Store
 from efaas.testing import FakeBackend
 
 ANSATZ = efficient_su2(1, reps=0)
@@ -318,6 +319,24 @@ def test_a_full_disk_stops_the_run_after_what_was_computed(tmp_path: Path) -> No
     again, ran = values(path, [np.full(2, 0.01 * k) for k in range(len(found))])
     assert again == found
     assert ran < len(found)
+
+
+def test_a_write_that_is_refused_while_it_is_made_last_says_so_itself(tmp_path: Path) -> None:
+    """The setting of SQLite that is put back afterwards does not hide what went wrong."""
+
+    def refuse(action: int, table: str | None, *_: str | None) -> int:
+        is_refused = action == sqlite3.SQLITE_INSERT and table == "facts"
+        return sqlite3.SQLITE_DENY if is_refused else sqlite3.SQLITE_OK
+
+    with closing(Store(tmp_path / "a", durability="normal", read_only=False)) as store:
+        store.write("INSERT INTO facts VALUES ('a', '1')")
+        store.connection.set_authorizer(refuse)
+        with pytest.raises(JournalWriteError, match="not authorized"):
+            store.commit(synced=True)
+        store.connection.set_authorizer(None)
+        assert not store.connection.in_transaction
+        assert store.read("PRAGMA synchronous") == [(1,)]
+        assert store.read("SELECT value FROM facts WHERE name = 'a'") == [("1",)]
 
 
 def test_a_run_may_go_on_without_its_journal(tmp_path: Path) -> None:

@@ -166,7 +166,7 @@ def test_what_is_known_in_advance_takes_fewer_rounds_than_evaluations(
     assert sum(rounds) > factor * len(rounds)
 
 
-@pytest.mark.skipif(not scipy_is("1.17"), reason="this scipy's polishing takes no workers")
+@pytest.mark.skipif(not scipy_is("1.17", "1.18"), reason="this scipy's polishing takes no workers")
 def test_the_finite_differences_of_polishing_are_one_round() -> None:
     bounds = [(-1, 1)] * 3
     _, rounds = known("differential_evolution", 3, bounds=bounds, maxiter=1, popsize=3, rng=1)
