@@ -42,9 +42,11 @@ class Experiment:
             label; empty for a sample.
         is_sample: Whether measured bits are asked for, rather than expectation values.
         fingerprint: Digest of structure and observables; the same for the same experiment in any
-            process, and independent of the names of parameters.
+            process, and independent of the names of parameters and registers.
         num_qubits: Width of the circuit.
         num_slots: Number of angle slots.
+        register_names: What the circuit's classical registers are called in its samples, in their
+            order.
         parameters: The user's parameters, in the order of the values' columns.
         parameter_names: Their names.
         angle_map: From the user's parameters to the slot angles.
@@ -69,6 +71,7 @@ class Experiment:
         self.observables = observables
         self.is_sample = is_sample
         self.num_qubits: int = circuit.num_qubits
+        self.register_names = tuple(register.name for register in lifting.registers)
         self.num_slots = len(lifting.uses)
         self.slots: tuple[Parameter, ...] = tuple(ParameterVector("slot", self.num_slots))
         self.parameter_names = tuple(parameter.name for parameter in self.parameters)
@@ -226,7 +229,7 @@ def _fingerprint(
     if is_sample:
         registers = tuple(
             (register.name, tuple(circuit.find_bit(bit).index for bit in register))
-            for register in circuit.cregs
+            for register in lifting.registers
         )
     digest = blake2b(digest_size=20)
     content = (is_sample, circuit.num_qubits, circuit.num_clbits, registers, lifting.structure)

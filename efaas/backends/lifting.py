@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from qiskit.circuit import (
+    ClassicalRegister,
     Clbit,
     ControlFlowOp,
     ControlledGate,
@@ -114,6 +115,9 @@ class Lifting:
         structure: All the rest as nested tuples of plain values; equal structures mean the same
             experiment at equal angles.
         has_measurement: Whether anything is measured.
+        registers: The classical registers, named by their position: Qiskit numbers those of
+            ``measure_all`` through, so that two builds of one circuit have other names. Where
+            classical values steer the circuit they have the user's names.
 
     Raises:
         UnsupportedGateError: The duration of a delay is a parameter.
@@ -135,12 +139,15 @@ class Lifting:
         self._steps: list[_Step] = []
         wires = range(circuit.num_qubits), range(circuit.num_clbits)
         self.structure = tuple(self._walk(self._source, *wires, scope, self._steps))
+        is_steered = _is_steered(self._source, self._steps)
+        self._frame = self._source.copy_empty_like() if is_steered else _renamed(self._source)
+        self.registers: tuple[ClassicalRegister, ...] = tuple(self._frame.cregs)
         self.expressions = tuple(self._expressions)
         self.uses = tuple(self._uses)
 
     def circuit(self, slots: Sequence[Parameter]) -> QuantumCircuit:
-        """A new circuit with the given parameters in the slots."""
-        return _built(self._source, self._steps, slots)
+        """A new circuit with the given parameters in the slots, and ``registers``."""
+        return _filled(self._frame.copy(), self._steps, slots)
 
     def final_measurements(self) -> tuple[int, ...]:
         """Qubits whose last operation is a measurement that nothing reads, in ascending order."""
@@ -342,11 +349,30 @@ def _loop_counters(circuit: QuantumCircuit) -> Iterator[Parameter]:
                 yield from _loop_counters(block)
 
 
-def _built(
-    source: QuantumCircuit, steps: Sequence[_Step], slots: Sequence[Parameter]
+def _is_steered(circuit: QuantumCircuit, steps: Sequence[_Step]) -> bool:
+    """Whether classical values may decide on the way what happens, or when."""
+    variables: list[Any] = [*circuit.iter_vars(), *getattr(circuit, "iter_stretches", tuple)()]
+    return bool(variables) or any(step.blocks or step.name == "store" for step in steps)
+
+
+def _renamed(source: QuantumCircuit) -> QuantumCircuit:
+    """An empty circuit on the wires of ``source``, its classical registers named by position."""
+    circuit = QuantumCircuit(source.qubits, source.clbits)
+    for register in source.qregs:
+        circuit.add_register(register)
+    taken = {register.name for register in source.qregs}
+    for index, register in enumerate(source.cregs):
+        name = f"out{index}"
+        while name in taken:
+            name = f"{name}_"
+        circuit.add_register(ClassicalRegister(name=name, bits=list(register)))
+    return circuit
+
+
+def _filled(
+    circuit: QuantumCircuit, steps: Sequence[_Step], slots: Sequence[Parameter]
 ) -> QuantumCircuit:
-    """A circuit on the wires of ``source`` made of the given steps."""
-    circuit = source.copy_empty_like()
+    """The circuit, which is empty, with the given steps in it."""
     circuit.global_phase = 0
     circuit.metadata = {}
     for step in steps:
@@ -354,7 +380,9 @@ def _built(
         clbits = [circuit.clbits[index] for index in step.clbits]
         instruction = step.instruction
         if step.blocks:
-            blocks = [_built(block, inner, slots) for block, inner in step.blocks]
+            blocks = [
+                _filled(block.copy_empty_like(), inner, slots) for block, inner in step.blocks
+            ]
             operation = instruction.operation.replace_blocks(blocks)
             instruction = instruction.replace(operation, qubits, clbits)
         elif step.params is None:

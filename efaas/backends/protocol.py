@@ -105,8 +105,9 @@ class Samples:
     """Measured bits.
 
     Attributes:
-        registers: For each classical register, in the circuit's order, the packed outcomes as
-            Qiskit's ``BitArray`` holds them: ``uint8`` of shape ``(points, shots, bytes)``.
+        registers: For each of the experiment's ``register_names``, in their order, the packed
+            outcomes as Qiskit's ``BitArray`` holds them: ``uint8`` of shape ``(points, shots,
+            bytes)``.
         num_bits: Width of each register.
     """
 

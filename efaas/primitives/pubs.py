@@ -173,17 +173,18 @@ def sampler_request(
     circuit, values, own_shots = _sampler_parts(pub)
     count = checked_shots(next(n for n in (own_shots, shots, default_shots) if n is not None))
     experiment = Experiment.sample(circuit)
-    _check_register_names([register.name for register in circuit.cregs])
+    names = [register.name for register in circuit.cregs]
+    _check_register_names(names)
     points, shape = _points(experiment, values)
 
     def postprocess(outcome: Outcome) -> PubResult:
         samples = outcome.value
         if not isinstance(samples, Samples):
             raise InvariantError("a sample was answered with estimates")
-        arrays = {
-            name: BitArray(bits.reshape(*shape, *bits.shape[1:]), samples.num_bits[name])
-            for name, bits in samples.registers.items()
-        }
+        arrays = {}
+        for name, own in zip(names, experiment.register_names, strict=True):
+            bits = samples.registers[own]
+            arrays[name] = BitArray(bits.reshape(*shape, *bits.shape[1:]), samples.num_bits[own])
         data = DataBin(**arrays, shape=shape)
         metadata = {"shots": count, "circuit_metadata": circuit.metadata}
         return SamplerPubResult(data, metadata=metadata)

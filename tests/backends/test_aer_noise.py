@@ -172,7 +172,7 @@ def test_what_cannot_be_restricted_is_run_whole_and_said(
     )
     assert isinstance(outcome, Outcome), outcome
     assert isinstance(outcome.value, Samples)
-    assert outcome.value.registers["meas"].shape == (1, 400, 1)
+    assert outcome.value.registers["out0"].shape == (1, 400, 1)
 
 
 def test_the_whole_simulator_s_noise_is_in_its_samples() -> None:
@@ -184,7 +184,7 @@ def test_the_whole_simulator_s_noise_is_in_its_samples() -> None:
     )
     assert isinstance(outcome, Outcome)
     assert isinstance(outcome.value, Samples)
-    assert outcome.value.registers["meas"].mean() == pytest.approx(0.25, abs=0.02)
+    assert outcome.value.registers["out0"].mean() == pytest.approx(0.25, abs=0.02)
     experiment = Experiment.estimate(QuantumCircuit(1), ["Z"])
     assert _evs(backend, experiment, None)[0, 0] == pytest.approx(1.0)
     assert _evs(backend, experiment, 10_000)[0, 0] == pytest.approx(0.5, abs=0.04)

@@ -335,18 +335,37 @@ def test_observables_are_part_of_the_fingerprint_and_their_spelling_is_not() -> 
     assert len({fingerprint(*observables) for observables in [same[:1], *others]}) == 6
 
 
-def test_register_names_matter_for_samples_only() -> None:
-    def circuit(name: str) -> QuantumCircuit:
-        made = QuantumCircuit(QuantumRegister(1), ClassicalRegister(1, name))
+def test_names_of_registers_do_not_matter() -> None:
+    def circuit(name: str, width: int = 1, qubits: str = "q") -> QuantumCircuit:
+        made = QuantumCircuit(QuantumRegister(1, qubits), ClassicalRegister(width, name))
         made.measure(0, 0)
         return made
 
-    assert Experiment.sample(circuit("x")) != Experiment.sample(circuit("y"))
+    x, y = (Experiment.sample(circuit(name)) for name in "xy")
+    assert x == y
+    assert [register.name for register in y.circuit.cregs] == list(y.register_names)
+    assert x.register_names == y.register_names
+    assert x != Experiment.sample(circuit("x", width=2))
+    clashing = Experiment.sample(circuit("x", qubits=x.register_names[0]))
+    assert len(clashing.circuit.cregs) == 1
     mid = [circuit(name) for name in "xy"]
     for made in mid:
         made.reset(0)
     assert Experiment.estimate(mid[0], ["Z"]) == Experiment.estimate(mid[1], ["Z"])
     assert Experiment.estimate(mid[0], ["Z"]) != Experiment.sample(mid[0])
+
+
+def test_registers_that_steer_a_circuit_keep_their_names() -> None:
+    def circuit(name: str) -> QuantumCircuit:
+        register = ClassicalRegister(1, name)
+        made = QuantumCircuit(QuantumRegister(1), register)
+        made.measure(0, 0)
+        with made.if_test((register, 1)):
+            made.x(0)
+        return made
+
+    assert Experiment.sample(circuit("x")).register_names == ("x",)
+    assert Experiment.sample(circuit("x")) != Experiment.sample(circuit("y"))
 
 
 GATES = st.one_of(

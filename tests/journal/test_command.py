@@ -67,7 +67,7 @@ def test_the_csv_has_every_float_with_all_of_its_digits(
     assert [json.loads(row["parameters"]) for row in energies] == [p.tolist() for p in POINTS]
     assert {row["shots"] for row in energies} == {"128"}
     [sample] = [row for row in rows if row["samples"]]
-    assert len(json.loads(sample["samples"])["meas"]["shots"]) == 3
+    assert len(json.loads(sample["samples"])["out0"]["shots"]) == 3
 
 
 def test_the_json_has_submissions_and_events_too(journal: Path, tmp_path: Path) -> None:

@@ -22,6 +22,7 @@ from qiskit.circuit.library import efficient_su2
 
 import efaas
 from efaas.errors import (
+    ClosedError,
     InputError,
     JournalDamagedError,
     JournalError,
@@ -120,7 +121,7 @@ def test_a_forked_child_may_not_use_it_and_does_it_no_harm(tmp_path: Path) -> No
 
 
 def _use(session: efaas.EFSession, path: Path) -> None:
-    with pytest.raises(JournalError, match="forked"):
+    with pytest.raises(ClosedError, match="forked"):
         session.objective(ANSATZ, "Z")
     with pytest.raises(JournalHeldError, match="pid"):
         efaas.EFSession(FakeBackend(), journal=path)

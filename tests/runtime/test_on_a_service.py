@@ -487,8 +487,8 @@ class TestPacking:
         backend = make(seeded=True)
         [together] = backend.execute([whole])
         alone = [backend.execute([whole.at([point])])[0] for point in range(3)]
-        rows = together.value.registers["meas"]
-        assert np.array_equal(rows, np.concatenate([o.value.registers["meas"] for o in alone]))
+        rows = together.value.registers["out0"]
+        assert np.array_equal(rows, np.concatenate([o.value.registers["out0"] for o in alone]))
 
 
 class TestCalibration:

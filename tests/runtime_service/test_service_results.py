@@ -79,7 +79,8 @@ def test_a_sample_is_that_of_the_device_to_the_bit(device: Any, local: AerBacken
     experiment = Experiment.sample(measured_ansatz())
     rows = experiment.slot_angles(experiment.check_values([0.3]))
     [expected] = local.execute([Evaluation(experiment, rows, 500, (7,))])
-    assert result.data.c.array.tolist() == expected.value.registers["c"][0].tolist()
+    [rows] = expected.value.registers.values()
+    assert result.data.c.array.tolist() == rows[0].tolist()
 
 
 def test_shapes_are_those_of_qiskits_own_primitive(device: Any) -> None:
