@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from efaas.backends.angles import AngleMap
+from efaas.backends.channels import ImpureError
 from efaas.backends.cost import exact_costs
 from efaas.backends.estimation import Terms, settings_of
 from efaas.backends.evolution import Evolution
@@ -20,7 +21,9 @@ from efaas.backends.program import PricedEngine
 from efaas.backends.registers import RegisterPacking
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
+
+    from numpy.typing import NDArray
 
     from efaas.backends.channels import Space
     from efaas.backends.device import Device
@@ -64,14 +67,15 @@ class ExactBuilder:
         """Memory that a run takes."""
         return exact_costs(self._state_bytes, 0.0, 0).bytes
 
-    def build(self, final: dict[int, int]) -> PricedEngine:
+    def build(self, final: Mapping[int, tuple[int, ...]]) -> PricedEngine:
         """The engine with its costs.
 
         Args:
-            final: For a sample, the classical bit of each qubit that is measured last.
+            final: For a sample, the classical bits of each qubit that is measured last.
 
         Raises:
-            InexpressibleError: The circuit is no sequence of channels.
+            InexpressibleError: The circuit is no sequence of channels, or reads a qubit so often
+                that the outcomes are more than the numbers of the state.
             ImpureError: The space holds pure states only, and the circuit has channels.
         """
         noise = self.device.noise
@@ -83,13 +87,18 @@ class ExactBuilder:
         angle_map = AngleMap.of(lowering.angles, self.experiment.slots)
         if self.experiment.is_sample:
             place = {qubit: index for index, qubit in enumerate(self.active)}
-            measured = tuple(place[qubit] for qubit in final)
-            read = [qubit for qubit in evolution.order if qubit in measured]
-            bit = {qubit: len(read) - 1 - index for index, qubit in enumerate(read)}
-            packing = RegisterPacking.of(
-                self.isa.circuit, {clbit: bit[place[qubit]] for qubit, clbit in final.items()}
-            )
-            readings = self._readings(lowering, noise, {(qubit, Z) for qubit in measured})
+            clbits = {place[qubit]: bits for qubit, bits in final.items()}
+            measured = tuple(clbits)
+            read = [clbit for qubit in evolution.order for clbit in clbits.get(qubit, ())]
+            if len(read) > len(measured) and self.space.is_pure:
+                raise ImpureError("a second reading may differ from the first")
+            if 2 ** len(read) > self.space.dim ** len(self.active):
+                raise InexpressibleError("measure")
+            bit = {clbit: len(read) - 1 - index for index, clbit in enumerate(read)}
+            packing = RegisterPacking.of(self.isa.circuit, bit)
+            times = {qubit: len(bits) for qubit, bits in clbits.items()}
+            pairs = {(qubit, Z) for qubit in measured}
+            readings = self._readings(lowering, noise, pairs, times)
             costs = exact_costs(self._state_bytes, evolution.multiplications, 1)
             sample = ExactSample(evolution, angle_map, measured, readings, packing)
             return PricedEngine(sample, costs)
@@ -111,9 +120,20 @@ class ExactBuilder:
         return float(self.space.dim) ** len(self.active) * itemsize
 
     def _readings(
-        self, lowering: Lowering, noise: NoiseSource, pairs: Iterable[tuple[int, int]]
+        self,
+        lowering: Lowering,
+        noise: NoiseSource,
+        pairs: Iterable[tuple[int, int]],
+        times: Mapping[int, int] | None = None,
     ) -> Readings:
-        """How the device reads each of the given (active qubit, basis) pairs."""
+        """How the device reads each of the given (active qubit, basis) pairs.
+
+        Args:
+            lowering: Gives the gates that change a basis.
+            noise: The device's.
+            pairs: What is read.
+            times: How often a qubit is read, if not once.
+        """
         changes: dict[int, dict[int, list[Any]]] = {}
         for basis, name in BASIS_NAMES.items():
             qubits = [self.active[qubit] for qubit, other in sorted(pairs) if other == basis]
@@ -136,7 +156,17 @@ class ExactBuilder:
                     confusion[qubit] = wrong
                 continue
             effect = _READ @ change
-            if wrong is not None:
-                effect = wrong @ effect
+            often = (times or {}).get(qubit, 1)
+            if wrong is not None or often > 1:
+                effect = _repeated(wrong, often) @ effect
             effects[qubit, basis] = np.where(np.abs(effect) < _NEGLIGIBLE, 0.0, effect)
         return Readings(self.space, effects, confusion)
+
+
+def _repeated(wrong: NDArray[np.float64] | None, times: int) -> NDArray[np.float64]:
+    """``P(read m1, m2, ... | state b)`` of independent readings, shape ``(2**times, 2)``."""
+    once = np.eye(2) if wrong is None else wrong
+    together = once
+    for _ in range(times - 1):
+        together = (together[:, None, :] * once).reshape(-1, 2)
+    return together

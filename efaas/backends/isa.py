@@ -319,9 +319,11 @@ def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int
     """A circuit without its final measurements, and those as (qubit, classical bit), in order.
 
     Returns:
-        None if something follows a measurement on its qubit, or outcomes may steer the circuit.
+        None if something but another measurement follows a measurement on its qubit, or outcomes
+        may steer the circuit.
     """
     touched: set[Qubit] = set()
+    changed: set[Qubit] = set()
     kept: list[CircuitInstruction] = []
     measurements: list[tuple[int, int]] = []
     for instruction in reversed(circuit.data):
@@ -332,7 +334,9 @@ def _split(circuit: QuantumCircuit) -> tuple[QuantumCircuit, list[tuple[int, int
             continue
         if name != "measure":
             kept.append(instruction)
-        elif touched.isdisjoint(instruction.qubits):
+            if name != "barrier":
+                changed.update(instruction.qubits)
+        elif changed.isdisjoint(instruction.qubits):
             [qubit], [clbit] = instruction.qubits, instruction.clbits
             measurements.append((circuit.find_bit(qubit).index, circuit.find_bit(clbit).index))
         else:

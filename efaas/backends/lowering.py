@@ -21,7 +21,7 @@ from efaas.backends.fusion import Fixed, Opaque, Turning
 from efaas.errors import UnsupportedGateError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Collection, Iterator, Sequence
 
     from numpy.typing import NDArray
     from qiskit.circuit import QuantumCircuit
@@ -47,13 +47,14 @@ class CircuitFacts:
 
     Attributes:
         active: Qubits that something happens to, ascending.
-        final: For a sample, the classical bit of each qubit that is measured last.
+        final: For a sample, the classical bits that the last measurements of each qubit leave, in
+            their order: one, or several where nothing else happens between.
         outcomes_matter: Whether outcomes of measurements on the way are part of the result or
             steer what follows.
     """
 
     active: tuple[int, ...]
-    final: dict[int, int]
+    final: dict[int, tuple[int, ...]]
     outcomes_matter: bool
 
 
@@ -72,7 +73,6 @@ def circuit_facts(
     moved: set[int] = set()
     waiting: dict[int, list[Delay]] = {}
     last_writer: dict[int, int] = {}
-    last_on: dict[int, int] = {}
     measurements: list[tuple[int, int, int]] = []
     steered = False
     for position, instruction in enumerate(circuit.data):
@@ -86,8 +86,6 @@ def circuit_facts(
             waiting.setdefault(qubits[0], []).append(operation)
             continue
         moved.update(qubits)
-        for qubit in qubits:
-            last_on[qubit] = position
         if operation.name == "measure":
             clbit = clbit_at[instruction.clbits[0]]
             measurements.append((position, qubits[0], clbit))
@@ -95,16 +93,44 @@ def circuit_facts(
     for qubit, delays in waiting.items():
         if qubit not in moved and not _leave_ground(delays, qubit, noise):
             moved.add(qubit)
-    final: dict[int, int] = {}
+    runs = _last_readings(circuit)
+    final: dict[int, tuple[int, ...]] = {}
     outcomes_matter = steered
     for position, qubit, clbit in measurements:
         if last_writer[clbit] != position or not is_sample:
             continue
-        if last_on[qubit] == position:
-            final[qubit] = clbit
+        if qubit in runs and runs[qubit] <= position:
+            final[qubit] = (*final.get(qubit, ()), clbit)
         else:
             outcomes_matter = True
     return CircuitFacts(tuple(sorted(moved)), final, outcomes_matter)
+
+
+def _last_readings(circuit: QuantumCircuit) -> dict[int, int]:
+    """For each qubit that ends with measurements and nothing between them, where these begin.
+
+    Delays after the last one do not count: nobody sees them.
+    """
+    qubit_at = {bit: index for index, bit in enumerate(circuit.qubits)}
+    begins: dict[int, int] = {}
+    waited: set[int] = set()
+    for position, instruction in enumerate(circuit.data):
+        name = instruction.operation.name
+        if name == "barrier":
+            continue
+        qubits = [qubit_at[bit] for bit in instruction.qubits]
+        if name == "delay":
+            waited.update(qubits)
+        elif name == "measure":
+            if waited.intersection(qubits):
+                begins.pop(qubits[0], None)
+            begins.setdefault(qubits[0], position)
+            waited.difference_update(qubits)
+        else:
+            waited.difference_update(qubits)
+            for qubit in qubits:
+                begins.pop(qubit, None)
+    return begins
 
 
 class Lowering:
@@ -122,31 +148,27 @@ class Lowering:
         self._errors: dict[int, tuple[QuantumError, Matrix]] = {}
 
     def factors(
-        self, circuit: QuantumCircuit, final: dict[int, int] | None = None
+        self, circuit: QuantumCircuit, final: Collection[int] = ()
     ) -> Iterator[tuple[tuple[int, ...], Factor]]:
         """The factors of a circuit on the device's qubits, each with its active qubits.
 
         Args:
             circuit: On the device's qubits.
-            final: Qubits whose last measurement is left to the readout.
+            final: Qubits whose last measurements are left to the readout.
 
         Raises:
             InexpressibleError: It has control flow, or an instruction that is no channel.
             UnsupportedGateError: An instruction has no matrix.
         """
         qubit_at = {bit: index for index, bit in enumerate(circuit.qubits)}
-        last_on: dict[int, int] = {}
-        for position, instruction in enumerate(circuit.data):
-            if instruction.operation.name not in ("barrier", "delay"):
-                for bit in instruction.qubits:
-                    last_on[qubit_at[bit]] = position
+        begins = _last_readings(circuit) if final else {}
         for position, instruction in enumerate(circuit.data):
             qubits = tuple(qubit_at[bit] for bit in instruction.qubits)
             name = instruction.operation.name
             if name == "barrier" or (name == "delay" and qubits[0] not in self._place):
                 continue
-            if final and qubits[0] in final and last_on[qubits[0]] <= position:
-                # The last measurement, or a delay after it, which nobody sees.
+            if qubits[0] in final and begins[qubits[0]] <= position:
+                # One of the last measurements, or a delay after them, which nobody sees.
                 continue
             yield from self.instruction(instruction.operation, qubits)
 

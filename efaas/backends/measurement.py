@@ -34,7 +34,8 @@ class Readings:
     Attributes:
         space: How the state is held.
         effects: For each (qubit, basis) the matrix from its index of the state to the numbers
-            that are kept: shape ``(2, 4)`` in the Pauli space, ``(2, 2)`` unitary for amplitudes.
+            that are kept: shape ``(2, 4)`` in the Pauli space, or ``(2**k, 4)`` where the qubit is
+            read k times; ``(2, 2)`` unitary for amplitudes.
         confusion: For pure states, each qubit's ``P(read m | state b)``, where not perfect.
     """
 
@@ -58,8 +59,8 @@ def probabilities(
         readings: How qubits are read.
 
     Returns:
-        Shape ``(points, 2 ** measured)``, not negative; the bits of an outcome stand in ``order``,
-        the first measured qubit being the most significant.
+        Shape ``(points, 2 ** readings)``, not negative; the bits of an outcome stand in ``order``,
+        the first reading of the first measured qubit being the most significant.
     """
     points = len(states)
     space = readings.space
@@ -76,7 +77,9 @@ def probabilities(
         if qubit in bases:
             effect = readings.effects[qubit, bases[qubit]]
             states = _contracted(states, effect, left, dim)
-        left *= 2
+            left *= len(effect)
+        else:
+            left *= dim
     if not space.is_pure:
         clipped: NDArray[np.float64] = np.maximum(states.reshape(points, -1), 0.0)
         return clipped

@@ -10,6 +10,7 @@ from qiskit.circuit.library import efficient_su2
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_aer import AerSimulator
 from qiskit_ibm_runtime import fake_provider
+from scipy.stats import chi2_contingency
 
 from efaas.backends.aer import AerBackend
 from efaas.backends.experiment import Experiment
@@ -271,6 +272,55 @@ def test_bits_that_nothing_is_measured_into_are_zero() -> None:
     three, one = value.registers.values()
     assert (three == 2).all()
     assert not one.any()
+
+
+def _read_often(*times: int) -> QuantumCircuit:
+    """An entangled state whose qubits are read so often, each time into a register of its own."""
+    circuit = QuantumCircuit(len(times))
+    circuit.ry(0.7, 0)
+    for qubit in range(1, len(times)):
+        circuit.cx(qubit - 1, qubit)
+        circuit.rx(0.4, qubit)
+    for turn in range(max(times)):
+        register = ClassicalRegister(len(times), f"turn{turn}")
+        circuit.add_register(register)
+        circuit.barrier()
+        for qubit, most in enumerate(times):
+            if turn < most:
+                circuit.measure(qubit, register[qubit])
+    return circuit
+
+
+def _histogram(method: str, experiment: Experiment) -> np.ndarray:
+    """How often each combination of all registers' bits came; they have three bits at most."""
+    value = _run(AerBackend("fake_torino", method=method), experiment, 20_000).value
+    assert isinstance(value, Samples)
+    together = np.zeros(20_000, dtype=np.intp)
+    for rows in value.registers.values():
+        together = 8 * together + rows[0, :, 0]
+    return np.bincount(together, minlength=2**9)
+
+
+@pytest.mark.parametrize("times", [(2, 2, 2), (1, 3), (2, 1, 0)])
+def test_qubits_read_several_times_have_a_readout_error_each_time(times: tuple[int, ...]) -> None:
+    experiment = Experiment.sample(_read_often(*times))
+    exact = _histogram("density_matrix", experiment)
+    assert _histogram("automatic", experiment).tolist() == exact.tolist()
+    seen = np.array([exact, _histogram("trajectories", experiment)])
+    assert chi2_contingency(seen[:, seen.sum(axis=0) > 20]).pvalue > 1e-4
+    readings_differ = sum(count for bits, count in enumerate(exact) if bits % 8 != bits // 8 % 8)
+    assert readings_differ > 0
+
+
+def test_a_qubit_that_decays_between_its_readings_does_so() -> None:
+    circuit = QuantumCircuit(1, 2)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    circuit.delay(100, 0, unit="us")
+    circuit.measure(0, 1)
+    counts = _histogram("automatic", Experiment.sample(circuit))
+    assert counts[0b11] > 2000
+    assert counts[0b01] > 2000 > 10 * counts[0b10]
 
 
 # Methods

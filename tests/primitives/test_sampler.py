@@ -99,6 +99,17 @@ def test_a_bound_and_rebuilt_circuit_asks_for_the_same_experiment(session) -> No
     assert second["angles"].tolist() == [[1.0] * 8]
 
 
+def test_a_circuit_measured_anew_is_the_same_experiment_with_its_own_names(session) -> None:
+    ansatz = measured_ansatz()  # as libraries do that measure what may have been measured
+    for _ in range(2):
+        circuit = ansatz.measure_all(inplace=False)
+        [result] = SessionSampler(session).run([(circuit, np.zeros(8))]).result()
+        assert list(result.data) == [register.name for register in circuit.cregs]
+
+    first, second = session.requests
+    assert first["experiment"] == second["experiment"]
+
+
 def parameterised() -> QuantumCircuit:
     circuit = QuantumCircuit(1, 1)
     circuit.rx(Parameter("a"), 0)
