@@ -448,6 +448,9 @@ def _value(future: Future[Any]) -> Any:
     """A future's value; leaves the optimizer where going on is not allowed."""
     try:
         return future.result()
+    except KeyboardInterrupt:
+        future.cancel()  # it may be in a provider's queue for hours
+        raise
     except JobFailedError as failed:
         match failed.__cause__:
             case BudgetError() as error:

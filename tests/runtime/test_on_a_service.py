@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
+import threading
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from dataclasses import replace
@@ -25,7 +27,7 @@ from efaas.errors import (
     ProviderSessionError,
     UnknownBackendError,
 )
-from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED
+from efaas.optimize.limits import BUDGET_REACHED, INTERRUPTED, PROVIDER_SESSION_ENDED
 from efaas.testing.runtime_service import PLANS, Hang, JobNeverEnds, RuntimeService
 from tests.runtime.conftest import (
     FAST,
@@ -587,6 +589,26 @@ class TestStatusAndCancel:
             service.resume("ibm_manila")
             assert np.isfinite(second.result())
         assert [job.status for job in service.jobs] == ["Completed"]
+
+    def test_ctrl_c_while_a_job_queues_cancels_it_and_gives_the_best_so_far(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        def interrupt() -> None:
+            until(lambda: len(service.jobs) >= 2)
+            service.pause("ibm_manila")
+            until(lambda: service.jobs[-1].status == "Queued")
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)  # type: ignore[arg-type]
+
+        somebody = threading.Thread(target=interrupt)
+        with efaas.EFSession(make(), seed=7) as session:
+            energy = objective(session)
+            somebody.start()
+            result = efaas.minimize(energy, START, method="COBYLA", speculation="off")
+        somebody.join()
+        assert result.status == INTERRUPTED
+        assert np.isfinite(result.fun)
+        assert service.jobs[-1].status == "Cancelled"
+        assert [opened.state for opened in service.sessions] == ["closed"]
 
     def test_leaving_by_an_error_cancels_what_is_queued_there(
         self, service: RuntimeService, make: Make
