@@ -14,7 +14,8 @@ The tree::
     │   ├── ObservableError               wrong width, complex coefficients
     │   ├── ShotsError                    shots or precision out of range
     │   ├── GradientError                 the parameter-shift rule does not apply to a gate
-    │   └── OptimizerError                unknown method, contradictory arguments
+    │   ├── OptimizerError                unknown method, contradictory arguments
+    │   └── UnknownOptionError(AttributeError)  an option that primitives of a session do not have
     ├── BackendError(RuntimeError)        a backend cannot be asked
     ├── ClosedError(RuntimeError)         the session or scheduler is closed
     ├── DeadlockError(RuntimeError)       waiting here could never end
@@ -79,6 +80,7 @@ __all__ = [
     "ShotsError",
     "UnavailableError",
     "UnknownBackendError",
+    "UnknownOptionError",
     "UnsupportedGateError",
 ]
 
@@ -169,6 +171,10 @@ class GradientError(InputError):
 
 class OptimizerError(InputError):
     """An unknown method, or arguments that contradict each other."""
+
+
+class UnknownOptionError(InputError, AttributeError):
+    """An option that primitives of a session do not have; the message says where it belongs."""
 
 
 class BackendError(EfaasError, RuntimeError):

@@ -8,10 +8,11 @@ from qiskit.primitives import BaseEstimatorV2
 
 from efaas.errors import InputError
 from efaas.primitives.job import SessionJob, submitted
+from efaas.primitives.options import EstimatorOptions
 from efaas.primitives.pubs import DEFAULT_PRECISION, checked_precision, estimator_request, several
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from efaas.primitives.pubs import SubmitsEvaluations
 
@@ -31,6 +32,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit ships n
         *,
         default_precision: float = DEFAULT_PRECISION,
         loop: str | None = None,
+        options: Mapping[str, Any] | None = None,
     ) -> None:
         """Build on a session.
 
@@ -39,18 +41,27 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit ships n
             default_precision: Standard error to aim at where neither pub nor ``run`` names one; 0
                 for exact expectations.
             loop: Evaluations of one experiment and one loop run on one device.
+            options: The same and more as scripts for other primitives have it: see ``options``.
 
         Raises:
             ShotsError: ``default_precision`` is negative or not finite.
+            UnknownOptionError: There is no such option.
         """
         self._session = session
-        self._default_precision = checked_precision(default_precision)
+        self._options = EstimatorOptions(
+            {"default_precision": default_precision, **(options or {})}
+        )
         self._loop = loop
+
+    @property
+    def options(self) -> EstimatorOptions:
+        """``default_precision`` and ``default_shots``, which can be set."""
+        return self._options
 
     @property
     def default_precision(self) -> float:
         """Standard error to aim at where neither pub nor ``run`` names one."""
-        return self._default_precision
+        return self._options.default_precision
 
     def run(self, pubs: Iterable[Any], *, precision: float | None = None) -> SessionJob:
         """The job of the pubs, already queued.
@@ -70,7 +81,7 @@ class SessionEstimator(BaseEstimatorV2):  # type: ignore[misc]  # Qiskit ships n
         for index, pub in enumerate(several(pubs)):
             try:
                 requests.append(
-                    estimator_request(pub, precision, default_precision=self._default_precision)
+                    estimator_request(pub, precision, default_precision=self.default_precision)
                 )
             except InputError as error:
                 error.add_note(f"in pub {index}")

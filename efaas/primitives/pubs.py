@@ -55,6 +55,7 @@ __all__ = [
     "checked_precision",
     "checked_shots",
     "estimator_request",
+    "precision_of_shots",
     "sampler_request",
     "several",
     "shots_of_precision",
@@ -246,6 +247,14 @@ def shots_of_precision(precision: float) -> int | None:
             f"a precision of {precision} takes more than 2**53 shots; use 0 for exact expectations"
         )
     return 1 if precision >= 1.0 else math.ceil(1.0 / precision**2)
+
+
+def precision_of_shots(shots: int) -> float:
+    """The least precision that takes so many shots, whatever is rounded."""
+    precision = 1.0 / math.sqrt(shots)
+    while (shots_of_precision(precision) or 0) > shots:
+        precision = math.nextafter(precision, math.inf)
+    return precision
 
 
 def _estimator_parts(pub: Any) -> tuple[QuantumCircuit, Any, Any, float | None]:
