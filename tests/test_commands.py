@@ -8,12 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from qiskit_ibm_runtime.accounts import management
 
 from efaas.backends.catalogue import fake_devices
 from efaas.backends.specs import device_of
 from efaas.commands import main
 from efaas.commands.doctor import _account, findings
 from efaas.observe import Trace, load_trace
+from efaas.testing.runtime_service import RuntimeService
 
 
 class TestHelp:
@@ -22,6 +24,14 @@ class TestHelp:
             main(["--help"])
         assert ended.value.code == 0
         said = capsys.readouterr().out
+        for command in ("devices", "demo", "doctor", "report"):
+            assert f"  {command} " in said
+
+    def test_without_a_command_it_says_which_there_are(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert main([]) == 2
+        said = capsys.readouterr().err
         for command in ("devices", "demo", "doctor", "report"):
             assert f"  {command} " in said
 
@@ -39,6 +49,31 @@ class TestHelp:
 
 
 class TestDevices:
+    def test_those_of_an_account_come_from_its_service(
+        self, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        with RuntimeService(devices=["fake_torino", "fake_manila"], seed=1):
+            assert main(["devices", "--account"]) == 0
+            _, manila, torino = capsys.readouterr().out.splitlines()
+            assert main(["devices", "--account", "torino", "--min-qubits", "200"]) == 1
+        assert "devices --account lists all" in capsys.readouterr().out
+        assert main(["devices", "fake_manila", "fake_torino"]) == 0
+        _, fake_manila, fake_torino = capsys.readouterr().out.splitlines()
+        for real, fake in ((manila, fake_manila), (torino, fake_torino)):
+            assert real.split()[0] == fake.split()[0].replace("fake_", "ibm_")
+            assert real.split()[1] == fake.split()[1]
+            assert real.split()[-3:] == fake.split()[-3:]  # errors and T1
+
+    def test_without_an_account_it_says_how_to_save_one(
+        self, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
+        monkeypatch.setattr(management, "_DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "a"))
+        assert main(["devices", "--account"]) == 2
+        said = capsys.readouterr()
+        assert said.err.startswith("efaas devices: no account of IBM Quantum is saved here; save")
+        assert said.out == ""
+
     def test_it_lists_a_device_with_its_numbers(self, capsys: pytest.CaptureFixture[str]) -> None:
         assert main(["devices", "manila", "torino"]) == 0
         head, manila, torino = capsys.readouterr().out.splitlines()
@@ -128,6 +163,8 @@ class TestDoctor:
 
     def test_an_account_is_named_and_its_token_is_not_shown(self, tmp_path: Path) -> None:
         path = tmp_path / "accounts.json"
+        assert _account(path, {}).state == "note"
+        path.write_text("{}")
         assert _account(path, {}).state == "note"
         path.write_text(json.dumps({"mine": {"token": "secret"}}))
         assert _account(path, {}).said == "saved: mine"

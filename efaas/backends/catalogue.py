@@ -1,4 +1,7 @@
-"""The fake devices at a glance, read from the vendor's files without making them, which is slow."""
+"""Devices at a glance: fake ones from the vendor's files, real ones from the service.
+
+Fake devices are not made for it, which is slow.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +14,16 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from efaas.backends.runtime.connect import TimeLimits, described_devices
+from efaas.backends.runtime.faults import Redactor
+from efaas.backends.runtime.patience import Patience
+from efaas.backends.runtime.pause import pause_on
+from efaas.backends.runtime.retry import RetryPolicy
 from efaas.backends.specs import fake_classes
+from efaas.clock import SystemClock
 from efaas.model.calibration import BROKEN
 
-__all__ = ["DeviceSummary", "fake_devices"]
+__all__ = ["DeviceSummary", "account_devices", "fake_devices"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +59,40 @@ def fake_devices(names: Iterable[str] | None = None) -> Iterator[DeviceSummary]:
         yield _summary(name, classes[name])
 
 
+def account_devices() -> Iterator[DeviceSummary]:
+    """The devices of the saved account of IBM Quantum, by name; its service is asked.
+
+    Raises:
+        AccessError: There is no account, or the service does not let it in.
+        UnavailableError: The service cannot be reached.
+    """
+    return described_devices(
+        _described,
+        limits=TimeLimits(),
+        redactor=Redactor(),
+        patience=Patience(RetryPolicy(), pause_on(SystemClock())),
+    )
+
+
+def _described(device: Any) -> DeviceSummary:
+    properties = device.properties()
+    read = None if properties is None else properties.to_dict()
+    return _summarised(str(device.name), int(device.num_qubits), read)
+
+
 def _summary(name: str, device: Any) -> DeviceSummary:
     folder = Path(device.dirname)
     width = json.loads((folder / device.conf_filename).read_text(encoding="utf-8"))["n_qubits"]
     if not device.props_filename:
         return DeviceSummary(name, width)
     read = json.loads((folder / device.props_filename).read_text(encoding="utf-8"))
+    return _summarised(name, width, read)
+
+
+def _summarised(name: str, width: int, read: Mapping[str, Any] | None) -> DeviceSummary:
+    """From a device's properties as they are written down; None where it has none."""
+    if read is None:
+        return DeviceSummary(name, width)
     gates = [_value(g["parameters"], "gate_error") for g in read["gates"] if len(g["qubits"]) == 2]
     working = [error for error in gates if error is not None and error < BROKEN]
     return DeviceSummary(
@@ -83,10 +120,13 @@ def _median(values: Iterable[float | None]) -> float | None:
 
 
 def _date(written: Any) -> datetime | None:
-    if not isinstance(written, str):
-        return None
-    try:
-        date = datetime.fromisoformat(written)
-    except ValueError:
+    if isinstance(written, datetime):
+        date = written
+    elif isinstance(written, str):
+        try:
+            date = datetime.fromisoformat(written)
+        except ValueError:
+            return None
+    else:
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)

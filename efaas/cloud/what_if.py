@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from efaas.cloud.comparison import compared, comparison_table
@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 
 __all__ = ["WhatIf", "what_if"]
 
-_ASKED = ("sbq", "batch", "session", "pq", "efaas")
+# What is asked by default, and how a user knows it.
+_ASKED = {
+    "sbq": "every evaluation waits in the provider's queue",
+    "batch": "a provider's batch mode",
+    "session": "a provider's session",
+    "pq": "Pilot-Quantum: one wait, then the device is held",
+    "efaas": "this library",
+}
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,11 @@ class WhatIf:
     @property
     def table(self) -> Table:
         """Means over the seeds, with 95 % intervals."""
-        return comparison_table(self.rows)
+        table = comparison_table(self.rows)
+        known = [f"{row[0]}: {_ASKED[row[0]]}" for row in table.rows if row[0] in _ASKED]
+        return replace(
+            table, notes=(f"{'; '.join(known)}.", *table.notes) if known else table.notes
+        )
 
     def __str__(self) -> str:
         return self.table.text()
@@ -67,7 +78,7 @@ def what_if(
     Raises:
         InputError: It has no loop, or an argument is out of its range.
     """
-    names = _ASKED if policies is None else tuple(policies)
+    names = tuple(_ASKED if policies is None else policies)
     for name in names:
         if name not in POLICIES:
             raise InputError(f"policies are among {', '.join(POLICIES)}; got {name!r}")

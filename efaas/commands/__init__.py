@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Variational quantum programs in fewer rounds, on simulated and real devices.",
         epilog="python -m efaas COMMAND --help says more about a command.",
     )
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     for module in (devices, demo, doctor, report):
         words = (module.__doc__ or "").strip()
         name = module.__name__.rsplit(".", 1)[1]
@@ -34,6 +34,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         module.add_arguments(command)
         command.set_defaults(run=module.run)
     given = parser.parse_args(arguments)
+    if given.command is None:
+        parser.print_help(sys.stderr)
+        return 2
     try:
         status: int = given.run(given)
     except EfaasError as error:

@@ -1,12 +1,13 @@
 """Lists every backend that a session takes by name without a network.
 
 Qubits, when the calibration was taken, and medians of two-qubit gate errors, readout errors and T1.
-Real devices are not listed: they need an account, and the network.
+With --account, the real devices of the saved account of IBM Quantum, from its service.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 __all__ = ["add_arguments", "run"]
@@ -15,16 +16,29 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Say what the command takes."""
     parser.add_argument("names", nargs="*", metavar="NAME", help="only devices that hold this text")
+    parser.add_argument(
+        "--account",
+        action="store_true",
+        help="real devices, of the saved account; asks its service",
+    )
     parser.add_argument("--min-qubits", type=int, default=1, help="only devices so wide or wider")
 
 
 def run(given: argparse.Namespace) -> int:
     """Print the table, line by line as devices are read."""
-    from efaas.backends.catalogue import DeviceSummary, fake_devices
+    from efaas.backends.catalogue import DeviceSummary, account_devices, fake_devices
     from efaas.backends.specs import fake_device_names
 
     wanted = [text.lower() for text in given.names]
-    names = [n for n in fake_device_names() if not wanted or any(text in n for text in wanted)]
+
+    def is_wanted(name: str) -> bool:
+        return not wanted or any(text in name for text in wanted)
+
+    found: Iterable[DeviceSummary]
+    if given.account:
+        found = list(account_devices())  # before the table's head: it may say why there is none
+    else:
+        found = fake_devices(filter(is_wanted, fake_device_names()))
     now = datetime.now(UTC)
     print(f"{'name':<24}{'qubits':>7}  {'calibrated':<11}{'age':>8}{'2q error':>10}"
           f"{'readout':>9}{'T1 us':>8}")  # fmt: skip
@@ -32,7 +46,7 @@ def run(given: argparse.Namespace) -> int:
 
     def show(device: DeviceSummary) -> None:
         nonlocal shown
-        if device.num_qubits < given.min_qubits:
+        if device.num_qubits < given.min_qubits or not is_wanted(device.name):
             return
         shown += 1
         date = age = ""
@@ -45,13 +59,14 @@ def run(given: argparse.Namespace) -> int:
             f"{_rate(device.two_qubit_error):>10}{_rate(device.readout_error):>9}{t1:>8}"
         )
 
-    for device in fake_devices(names):
+    for device in found:
         show(device)
-    if not wanted or any(text in "aer" for text in wanted):
+    if not given.account and is_wanted("aer"):
         print(f"{'aer':<24}{'any':>7}  an ideal simulator")
         shown += 1
     if not shown:
-        print("no device like that; python -m efaas devices lists all")
+        command = "devices --account" if given.account else "devices"
+        print(f"no device like that; python -m efaas {command} lists all")
     return 0 if shown else 1
 
 

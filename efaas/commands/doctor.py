@@ -167,4 +167,6 @@ def _account(path: Path, environment: dict[str, str]) -> Finding:
     except (OSError, ValueError) as error:
         said = f"{path} cannot be read: {error}"
         return Finding("IBM account", "wrong", said, f"mend or remove it, then {remedy}")
-    return Finding("IBM account", "ok", f"saved: {', '.join(names) or 'none'}")
+    if not names:
+        return Finding("IBM account", "note", "none saved; simulated devices need none", remedy)
+    return Finding("IBM account", "ok", f"saved: {', '.join(names)}")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import difflib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from efaas.backends.runtime.faults import Redactor, error_of, fault_of
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from efaas.backends.runtime.patience import Patience
 
-__all__ = ["Connected", "TimeLimits", "connected"]
+__all__ = ["Connected", "TimeLimits", "connected", "described_devices"]
 
 T = TypeVar("T")
 
@@ -154,6 +155,37 @@ def connected(
     return Connected(device, is_local=False, logged_in=logged_in)
 
 
+def described_devices(
+    describe: Callable[[Any], T], *, limits: TimeLimits, redactor: Redactor, patience: Patience
+) -> Iterator[T]:
+    """What is to be said of each device that the saved account may use, by name.
+
+    Args:
+        describe: Is given the vendor's backend object, and may ask the service through it.
+        limits: How long to wait.
+        redactor: Is told of the account's secrets.
+        patience: When a request that failed is made again.
+
+    Raises:
+        AccessError: There is no account, or the service does not let it in.
+        UnavailableError: The service cannot be reached.
+    """
+    service = _logged_in(None, limits, redactor, patience)
+    try:
+        _learn(service, redactor)
+        _limit(service, None, limits)
+        doing = "listing devices"
+        devices = _asked(service.backends, doing, limits, redactor, patience)
+        for device in sorted(devices, key=lambda device: str(device.name)):
+            _limit(service, device, limits)
+            try:
+                yield _asked(partial(describe, device), doing, limits, redactor, patience)
+            finally:
+                close_connections(device)
+    finally:
+        close_connections(service)
+
+
 def _logged_in(
     instance: str | None, limits: TimeLimits, redactor: Redactor, patience: Patience
 ) -> Any:
@@ -207,9 +239,15 @@ def _found(
             forget_configuration(service, name)
             raise ConnectionError("the service lists no devices") from None
 
-    doing = f"looking for {name}"
+    return _asked(find, f"looking for {name}", limits, redactor, patience)
+
+
+def _asked(
+    request: Callable[[], T], doing: str, limits: TimeLimits, redactor: Redactor, patience: Patience
+) -> T:
+    """The answer to a request, made again where that helps; what goes wrong in our words."""
     try:
-        return patience.asked(lambda: _bounded(find, limits.connection), doing, redactor)
+        return patience.asked(lambda: _bounded(request, limits.connection), doing, redactor)
     except EfaasError:
         raise
     except Exception as raised:
