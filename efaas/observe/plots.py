@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 _CURVES = ("#1d4ed8", "#15803d", "#b45309", "#9333ea", "#0e7490", "#be123c")
-_ASKED, _GUESSED, _FAILED, _MARK = "#1d4ed8", "#93b8f5", "#c2410c", "#b45309"
+_ASKED, _GUESSED, _FAILED, _MARK = "#1d4ed8", "#93b8f5", "#c2410c", "#30363d"
 _PHASES = {
     "classical": "#6b7280",
     "awaiting": "#c8ccd2",
@@ -48,7 +48,7 @@ _KINDS = {"stayed": "o", "recompiled": "s", "moved": "D", "failed over": "X"}
 def plot_convergence(what: Any, ax: Axes | None = None) -> Axes:
     """The values that optimizers were given, with error bars, and the best so far.
 
-    Dashed lines are changes of calibration, and failures.
+    Lines are changes of calibration and failures, faint where nothing was done about them.
 
     Args:
         what: A trace, or a session or report that has one.
@@ -241,10 +241,14 @@ def _names(curves: Iterable[Any]) -> dict[str, None]:
 
 
 def _mark_events(trace: Trace, ax: Axes) -> None:
-    for number, event in enumerate(trace.events):
-        label = "calibration or failure" if number == 0 else None
-        at = event.at - trace.opened_at
-        ax.axvline(at, color=_MARK, linestyle="--", linewidth=0.8, label=label)
+    """Lines where calibrations changed; faint where nothing was done about it."""
+    faint: dict[str, Any] = {"label": "calibration", "alpha": 0.35, "linestyle": ":"}
+    strong: dict[str, Any] = {"label": "recompiled, moved or failed over", "linestyle": "--"}
+    for is_stayed, style in ((True, faint), (False, strong)):
+        for event in trace.events:
+            if (event.kind == "stayed") == is_stayed:
+                ax.axvline(event.at - trace.opened_at, color=_MARK, linewidth=0.8, **style)
+                style.pop("label", None)  # once in the legend
 
 
 def _finished(ax: Axes) -> Axes:

@@ -22,6 +22,9 @@ __all__ = ["Cell", "Column", "Table", "tables"]
 
 Cell: TypeAlias = "float | int | str | None"
 
+_MOST_LINES = 30
+"""Of a table in text: a terminal shows no more at once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -72,8 +75,10 @@ class Table:
                 text.rjust(width) if column.form else text.ljust(width)
                 for text, width, column in zip(row, widths, self.columns, strict=True)
             ).rstrip()
-            for row in rows
+            for row in rows[: _MOST_LINES + 1]
         ]
+        if len(self.rows) > _MOST_LINES:
+            lines.append(f"and {len(self.rows) - _MOST_LINES:,} more, which a saved page has")
         return "\n".join([f"{self.title}:", *[f"  {line}" for line in lines]])
 
     def html(self) -> str:
@@ -356,7 +361,10 @@ def _evaluations(attempts: Sequence[TracedAttempt], counts: Callable[[TracedAtte
 def _text(cell: Cell, form: str) -> str:
     if cell is None:
         return ""
-    return str(cell) if isinstance(cell, str) else format(cell, form)
+    if isinstance(cell, str):
+        return cell
+    text = format(cell, form)
+    return f"{cell:,.0f}" if "e+" in text and abs(cell) < 1e15 else text  # 1,220, not 1.22e+03
 
 
 def _html(cell: Cell, text: str, column: Column) -> str:

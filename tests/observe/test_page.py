@@ -10,8 +10,10 @@ from html.parser import HTMLParser
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 from observed_run import observed_run
+from qiskit.circuit.library import efficient_su2
 
 import efaas
 from efaas.errors import InputError
@@ -85,6 +87,25 @@ def test_the_timeline_has_as_many_bars_as_attempts(report: SessionReport, tmp_pa
     keys = 4
     assert report.trace is not None
     assert len(bars) - keys == len(report.trace.attempts)
+
+
+@pytest.mark.parametrize(("shift", "faint"), [(-0.4, False), (-0.001, True)])
+def test_a_calibration_is_marked_faintly_where_nothing_was_done(
+    shift: float, faint: bool, tmp_path: Path
+) -> None:
+    device = FakeBackend()
+    with efaas.EFSession(device, seed=1) as session:
+        energy = session.objective(efficient_su2(2, reps=1), "ZZ")
+        energy.submit(np.zeros(8)).result()
+        device.recalibrate(shift)
+        efaas.minimize(energy, np.zeros(8), method="COBYLA", options={"maxiter": 10})
+        [event] = session.events
+        session.report().save(tmp_path / "report.html")
+    assert (event.kind == "stayed") == faint
+    page = (tmp_path / "report.html").read_text()
+    kind = "mark stayed" if faint else "mark"
+    assert page.count("<path class='mark") == page.count(f"<path class='{kind}'") == 4
+    assert page.count(f"<path class='{kind}' d='M6 0V12'/>") == 2, "the keys of two drawings"
 
 
 def test_the_page_refers_to_nothing_outside(report: SessionReport, tmp_path: Path) -> None:

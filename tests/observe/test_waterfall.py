@@ -15,7 +15,7 @@ from efaas.cloud.what_if import what_if
 from efaas.model.trace import TracedAttempt, TracedRound, TracedStep
 from efaas.observe import SessionReport, Trace
 from efaas.observe.spent import spent_table
-from efaas.observe.summary import tables
+from efaas.observe.summary import Column, Table, tables
 from efaas.observe.waterfall import PHASES, Phases, iterations, median_ttns, total
 from efaas.policies.budget import Budget, Spending
 from efaas.testing import FakeBackend
@@ -185,6 +185,16 @@ class TestReport:
         )
         assert "Spent at providers:" in str(report)
         assert "25%" in report._repr_html_()
+
+    def test_large_numbers_are_written_out_and_long_tables_are_cut_in_text(self) -> None:
+        columns = (Column("loop"), Column("seconds", ".3g"), Column("spent", ",.6g"))
+        rows = tuple([(f"loop {k}", 1219.7 + k, 2.5e7) for k in range(34)])
+        table = Table("long", "A long one", columns, rows)
+        lines = str(table).splitlines()
+        assert lines[2].split() == ["loop", "0", "1,220", "25,000,000"]
+        assert len(lines) == 33
+        assert lines[-1] == "  and 4 more, which a saved page has"
+        assert table.html().count("<tr>") == 35
 
     def test_what_is_not_ours_is_escaped(self) -> None:
         backend = FakeBackend("<b>lab</b>")

@@ -89,14 +89,7 @@ def _duration(seconds: float) -> str:
 def _timeline(trace: Trace) -> str:
     if not trace.attempts:
         return "<p>Nothing ran.</p>"
-    keys = [("bar asked", "asked for"), ("bar guess hit", "guess, used")]
-    keys += [("bar guess miss", "guess, not used"), ("bar failed", "failed")]
-    items = "".join(
-        f"<li><svg class='key' viewBox='0 0 12 12' aria-hidden='true'>"
-        f"<rect class='{kind}' x='1' y='1' width='10' height='10'/></svg>{name}</li>"
-        for kind, name in keys
-    )
-    return f"{timeline_svg(trace)}<ul class='legend'>{items}</ul>"
+    return timeline_svg(trace)
 
 
 def _attempts(trace: Trace) -> Table:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["convergence_svg", "timeline_svg", "waterfall_svg"]
 
 _WIDTH = 960.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 16.0, 8.0, 34.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 124.0, 28.0, 8.0, 34.0
 _MOST_LETTERS = 17  # of a label beside the drawing
 _MOST_POINTS = 400
 _MOST_COLUMNS = 120
@@ -46,9 +46,10 @@ def timeline_svg(trace: Trace) -> str:
         f"Timeline of {len(trace.attempts)} attempts on {len(places)} places: {asked} asked for, "
         f"{len(trace.attempts) - asked} guessed. The table of attempts has the same in numbers."
     )
-    return _svg(
-        "timeline", words, y + _BOTTOM, [_x_axis(scale, y, "seconds"), *marks, *lanes, *labels]
-    )
+    parts = [_x_axis(scale, y, "seconds"), *marks, *lanes, *labels]
+    keys = [("bar asked", "asked for"), ("bar guess hit", "guess, used")]
+    keys += [("bar guess miss", "guess, not used"), ("bar failed", "failed")]
+    return _svg("timeline", words, y + _BOTTOM, parts) + _legend([*keys, *_kinds(trace)])
 
 
 def convergence_svg(trace: Trace) -> str:
@@ -86,9 +87,7 @@ def convergence_svg(trace: Trace) -> str:
         for curve in curves
     )
     legend = [(f"curve{k % _COLOURS}", name) for k, name in enumerate(names)]
-    return _svg("convergence", words, bottom + _BOTTOM, parts) + _legend(
-        [*legend, ("mark", "calibration or failure")] if trace.events else legend
-    )
+    return _svg("convergence", words, bottom + _BOTTOM, parts) + _legend([*legend, *_kinds(trace)])
 
 
 def waterfall_svg(trace: Trace, found: Sequence[Iteration]) -> str:
@@ -176,7 +175,8 @@ def _bar(bar: Bar, scale: Scale, y: float, high: float) -> str:
 
 def _marks(trace: Trace, scale: Scale, top: float, bottom: float) -> list[str]:
     return [
-        f"<path class='mark' d='M{scale(event.at - trace.opened_at)} {top}V{bottom}'>"
+        f"<path class='{_kind(event.kind)}' "
+        f"d='M{scale(event.at - trace.opened_at)} {top}V{bottom}'>"
         f"<title>{escape(trace.loop_names.get(event.loop_id, ''))} {escape(event.kind)}: "
         f"{escape(event.reason)}</title></path>"
         for event in trace.events
@@ -184,10 +184,22 @@ def _marks(trace: Trace, scale: Scale, top: float, bottom: float) -> list[str]:
     ]
 
 
+def _kind(event: str) -> str:
+    """A change that nothing was done about is drawn faintly."""
+    return "mark stayed" if event == "stayed" else "mark"
+
+
+def _kinds(trace: Trace) -> list[tuple[str, str]]:
+    """The legend of the marks that there are."""
+    words = {"mark stayed": "calibration", "mark": "recompiled, moved or failed over"}
+    seen = {_kind(event.kind) for event in trace.events}
+    return [(kind, text) for kind, text in words.items() if kind in seen]
+
+
 def _x_axis(scale: Scale, y: float, name: str) -> str:
     ticks = "".join(
         f"<path class='grid' d='M{scale(t)} {_TOP}V{y}'/>"
-        f"<text class='axis' x='{scale(t)}' y='{y + 16}' text-anchor='middle'>{t:g}</text>"
+        f"<text class='axis' x='{scale(t)}' y='{y + 16}' text-anchor='middle'>{_tick(t)}</text>"
         for t in scale.ticks(8)
     )
     label = f"<text class='axis' x='{_WIDTH - _RIGHT}' y='{y + 30}' text-anchor='end'>{name}</text>"
@@ -197,7 +209,7 @@ def _x_axis(scale: Scale, y: float, name: str) -> str:
 def _y_axis(scale: Scale, name: str) -> str:
     ticks = "".join(
         f"<path class='grid' d='M{_LEFT} {scale(t)}H{_WIDTH - _RIGHT}'/>"
-        f"<text class='axis' x='{_LEFT - 8}' y='{scale(t) + 4}' text-anchor='end'>{t:g}</text>"
+        f"<text class='axis' x='{_LEFT - 8}' y='{scale(t) + 4}' text-anchor='end'>{_tick(t)}</text>"
         for t in scale.ticks(6)
     )
     middle = (scale.begin + scale.end) / 2
@@ -205,6 +217,10 @@ def _y_axis(scale: Scale, name: str) -> str:
         f"<text class='axis' transform='translate(14 {middle}) rotate(-90)' text-anchor='middle'>"
     )
     return f"{ticks}{turned}{name}</text>"
+
+
+def _tick(value: float) -> str:
+    return f"{value:,.0f}" if 1e4 <= abs(value) < 1e15 else f"{value:g}"
 
 
 def _svg(name: str, words: str, height: float, parts: Iterable[str]) -> str:
@@ -216,9 +232,14 @@ def _svg(name: str, words: str, height: float, parts: Iterable[str]) -> str:
 
 
 def _legend(entries: Iterable[tuple[str, str]]) -> str:
+    def drawn(classes: str) -> str:
+        if classes.startswith("mark"):
+            return f"<path class='{classes}' d='M6 0V12'/>"
+        return f"<rect class='{classes}' x='1' y='1' width='10' height='10'/>"
+
     items = "".join(
-        f"<li><svg class='key' viewBox='0 0 12 12' aria-hidden='true'>"
-        f"<rect class='{classes}' width='12' height='12'/></svg>{escape(name)}</li>"
+        f"<li><svg class='key' viewBox='0 0 12 12' aria-hidden='true'>{drawn(classes)}</svg>"
+        f"{escape(name)}</li>"
         for classes, name in entries
     )
     return f"<ul class='legend'>{items}</ul>"
