@@ -149,15 +149,16 @@ class RoundedObjective:
         return answer
 
     def stopped(self, status: int, message: str) -> OptimizeResult:
-        """The result of a run that was ended from outside: its best point so far."""
+        """The result of a run that was ended from outside: its best point so far; None for none."""
         value, x = self.best if self.best is not None else (np.nan, None)
+        found = "no point has a value yet" if x is None else "x is the best point so far"
         fields = {
             "x": None if x is None else np.array(x),
             "fun": value,
             "nfev": self._tally.values,
             "success": False,
             "status": status,
-            "message": f"Stopped: {message}; x is the best point so far.",
+            "message": f"Stopped: {message}; {found}.",
         }
         return OptimizeResult(**fields)
 

@@ -20,6 +20,8 @@ import numpy as np
 
 import efaas
 from efaas.backends import Limits, RuntimeBackend
+from efaas.errors import ProviderError
+from efaas.optimize.limits import BUDGET_REACHED, PROVIDER_SESSION_ENDED
 from tests.lives import lived
 from tests.runtime.conftest import FAST, ansatz
 
@@ -80,6 +82,8 @@ def vqe(
             speculation="exact" if kind == "guesses" else "off",
             **jac,
         )
+    if result.status in (BUDGET_REACHED, PROVIDER_SESSION_ENDED):
+        raise ProviderError(result.message)  # it stopped with the best so far, if anything
     if spent is not None:
         spent.append(backend.spending())
     return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])

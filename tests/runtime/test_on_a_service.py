@@ -655,6 +655,13 @@ class TestBudgets:
         assert 1.6 * used <= (budget.money or 999)
         assert backend.spending().qpu_seconds == pytest.approx(used)
 
+    def test_one_that_allows_nothing_gives_no_point_and_says_so(self, make: Make) -> None:
+        with efaas.EFSession(make(budget=efaas.Budget(jobs=0)), seed=7) as session:
+            result = efaas.minimize(objective(session), START, method="COBYLA")
+        assert (result.status, result.success, result.x) == (BUDGET_REACHED, False, None)
+        assert "the budget is reached" in result.message
+        assert "no point has a value yet" in result.message
+
     def test_what_is_committed_goes_where_there_is_not_enough_for_guesses(
         self, service: RuntimeService, make: Make
     ) -> None:
