@@ -219,12 +219,19 @@ class TestLoggingIn:
                 make()
             garbled.remove()
 
+    @pytest.mark.parametrize("endpoint", ["backends", "configuration"])
+    @pytest.mark.parametrize(
+        ("status", "kind", "says"),
+        [(401, AccessError, "save a new one"), (403, AccessError, "instance"), (503, None, "503")],
+    )
     def test_devices_that_cannot_be_listed_are_not_said_not_to_be_there(
-        self, service: RuntimeService, make: Make
+        self, service: RuntimeService, make: Make, endpoint: str, status: int, kind: Any, says: str
     ) -> None:
-        service.inject(HttpError(503), "configuration", count=None)
-        with pytest.raises(UnavailableError, match="lists no devices"):
+        refused = service.inject(HttpError(status), endpoint, count=None)
+        with pytest.raises(kind or UnavailableError, match=says):
             make()
+        if kind is not None:
+            assert refused.fired <= 4, "it is not asked for again and again"
 
     def test_a_device_that_seems_not_to_be_there_at_a_submission_is_looked_for_again(
         self, service: RuntimeService, make: Make

@@ -5,18 +5,16 @@ from __future__ import annotations
 import logging
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pytest
 
 import efaas
 from efaas.backends import RetryPolicy, RuntimeBackend, TimeLimits
 from efaas.journal.__main__ import main
 from efaas.testing.runtime_service import Garble, HttpError, JobFails, RuntimeService
 from tests.runtime.conftest import FAST, ServiceClock, objective
-
-if TYPE_CHECKING:
-    import pytest
 
 START = np.array([0.4, -0.3])
 
@@ -29,6 +27,22 @@ def said(error: BaseException | None) -> list[str]:
         texts += traceback.format_exception(error)
         error = error.__cause__ or error.__context__
     return texts
+
+
+def test_no_error_of_a_login_holds_the_key(service: RuntimeService) -> None:
+    """Before a service is logged in to, there is nobody who could be asked for its key."""
+    key = service.credentials()["token"]
+    leak = f"who is {key}? apikey {key}"
+    places = ("token", "instances", "backends", "configuration", "properties")
+    for place in places:
+        for status in (400, 401, 403, 503):
+            injection = service.inject(HttpError(status, message=leak), place, count=None)
+            with pytest.raises(efaas.errors.ProviderError) as caught:
+                RuntimeBackend(
+                    "ibm_manila", clock=ServiceClock(service), retries=RetryPolicy(attempts=2)
+                )
+            injection.remove()
+            assert not [text for text in said(caught.value) if key in text], (place, status)
 
 
 def test_no_file_and_no_text_holds_the_key(

@@ -12,7 +12,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from efaas.backends.runtime.faults import Redactor, error_of, fault_of
 from efaas.backends.runtime.retry import Trouble
 from efaas.backends.runtime.tokens import prompt_logins
-from efaas.backends.runtime.transport import close_connections, forget_configuration, limit_requests
+from efaas.backends.runtime.transport import (
+    ask_for_devices,
+    close_connections,
+    forget_configuration,
+    limit_requests,
+)
 from efaas.backends.specs import fake_device
 from efaas.errors import AccessError, EfaasError, InputError, UnavailableError, UnknownBackendError
 from efaas.model.quantities import is_number
@@ -237,6 +242,7 @@ def _found(
                 raise _unknown(name, known) from None
             # The client says so, too, where it could not read the list, or the configuration.
             forget_configuration(service, name)
+            ask_for_devices(service, name)
             raise ConnectionError("the service lists no devices") from None
 
     return _asked(find, f"looking for {name}", limits, redactor, patience)

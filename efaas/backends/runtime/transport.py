@@ -18,7 +18,7 @@ from requests.exceptions import ContentDecodingError
 
 from efaas.backends.runtime.tokens import prompted
 
-__all__ = ["close_connections", "forget_configuration", "limit_requests"]
+__all__ = ["ask_for_devices", "close_connections", "forget_configuration", "limit_requests"]
 
 logger = logging.getLogger("efaas.backends.runtime")
 
@@ -109,6 +109,23 @@ def forget_configuration(service: Any, device: str) -> None:
     for configurations in kept:
         if isinstance(configurations, dict):
             configurations.pop(device, None)
+
+
+def ask_for_devices(service: Any, device: str) -> None:
+    """Ask for the list of devices and a device's description; the client swallows why it cannot.
+
+    Args:
+        service: A ``QiskitRuntimeService``.
+        device: The name.
+
+    Raises:
+        Exception: What the client raises where the service refuses, or cannot be reached.
+    """
+    for client in _clients_of(service):
+        for name, arguments in (("list_backends", ()), ("backend_configuration", (device, True))):
+            request = getattr(client, name, None)
+            if callable(request):
+                request(*arguments)
 
 
 def _clients_of(owner: Any) -> list[Any]:
