@@ -1,10 +1,11 @@
 """Storms of faults: a loop ends right, or stops cleanly and can be resumed; nothing is left behind.
 
-Whatever hangs is named by the suite's watchdog, with the stack of every thread.
+Whatever hangs is named by a watchdog, with the stack of every thread.
 """
 
 from __future__ import annotations
 
+import faulthandler
 import gc
 import logging
 import threading
@@ -20,6 +21,7 @@ from tests.runtime.conftest import ServiceClock, opened_service, until
 from tests.runtime.killed_lives import KINDS, vqe
 from tests.runtime.storms import Storm
 
+HANGS_SECONDS = 900.0  # however busy the machine is, a life is a matter of seconds
 MOST_LIVES = 3  # in a storm, before it is calm
 RETRIES = RetryPolicy(attempts=10, first_seconds=0.1)
 LIMITS = TimeLimits(answer=0.5, submission=0.5, connection=30.0, run=60.0, outage=90.0)
@@ -30,6 +32,7 @@ def lived(clock: ServiceClock, kind: str, journal: Path, cache: WarmCache) -> st
 
     The error is let go of, since it refers to what was on its way.
     """
+    faulthandler.dump_traceback_later(HANGS_SECONDS, exit=True)  # a life that hangs ends the suite
     try:
         return vqe(
             kind,
@@ -41,6 +44,8 @@ def lived(clock: ServiceClock, kind: str, journal: Path, cache: WarmCache) -> st
         )
     except EfaasError:
         return None
+    finally:
+        faulthandler.cancel_dump_traceback_later()
 
 
 def ours() -> list[str]:
