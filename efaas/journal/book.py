@@ -101,6 +101,8 @@ class Book:
             JournalWriteError: It cannot be written.
         """
         self.identity.require_same(present)
+        if not self._reads_only:
+            self._store.bring_up_to_date()
         self._is_checked = True
         if not self.is_resumed:
             self._write(lambda: self.identity.begin(present))

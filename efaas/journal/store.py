@@ -109,6 +109,15 @@ class Store:
             self._begin()
             self.connection.executemany(sql, rows)
 
+    def bring_up_to_date(self) -> None:
+        """Give a file of an older version the tables of this one; nothing in it is written before.
+
+        Raises:
+            JournalError: It cannot be done, and the file is as it was.
+        """
+        with self.translated():
+            migrate(self.connection)
+
     def commit(self, *, synced: bool = False, within_seconds: float = 0.0) -> None:
         """Make what was written last, as far as the durability promises.
 
@@ -242,7 +251,8 @@ class Store:
             return
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute(f"PRAGMA synchronous = {_SYNCHRONOUS[self._durability]}")
-        migrate(connection)
+        if self.is_new:
+            migrate(connection)
 
 
 def _check_file(path: Path, *, read_only: bool) -> None:

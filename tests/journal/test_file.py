@@ -354,6 +354,21 @@ def test_a_run_may_go_on_without_its_journal(tmp_path: Path) -> None:
 # Its format.
 
 
+def test_an_older_file_is_refused_as_it_is_and_resumed_in_the_newer_format(journal: Path) -> None:
+    newest = MIGRATIONS[-1]
+    columns = [statement.split()[2:6:3] for statement in newest]
+    for table, column in columns:
+        edit(journal, f"ALTER TABLE {table} DROP COLUMN {column}")
+    edit(journal, f"PRAGMA user_version = {len(MIGRATIONS) - 1}")
+    before = journal.read_bytes()
+    with pytest.raises(JournalMismatchError, match="seed"):
+        efaas.EFSession(FakeBackend(), seed=3, journal=journal)
+    assert journal.read_bytes() == before
+    assert values(journal) == (EXPECTED, 0)
+    with closing(sqlite3.connect(journal)) as connection:
+        assert version_of(connection) == len(MIGRATIONS)
+
+
 def test_an_older_file_is_brought_up_to_date_as_a_whole_or_not_at_all() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         migrate(connection)
