@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from efaas.optimize.oracle import oracle_for
-from efaas.optimize.replay import ReplayOracle
+from efaas.optimize.resumed import ResumedOracle
 
 if TYPE_CHECKING:
     from efaas.optimize.asks import Answerer, Ask, Oracle, Start, Step
@@ -38,9 +38,9 @@ class CountedOracle:
             start: Runs the optimizer.
             timer: Counts its work.
             may_mirror: Whether paths may be told in another process, which hears the stories'
-                answers there; where they are needed here, the optimizer is replayed.
+                answers there; where they are needed here, the optimizer is resumed or replayed.
         """
-        self._oracle: Oracle = oracle_for(start) if may_mirror else ReplayOracle(start)
+        self._oracle: Oracle = oracle_for(start) if may_mirror else ResumedOracle(start)
         self._timer = timer
         self._answers = 0
 
