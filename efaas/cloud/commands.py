@@ -50,7 +50,7 @@ def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=_count, help="how many")
     parser.add_argument("--quick", action="store_true", help="a short version, under 20 seconds")
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where to write JSON, Markdown, HTML and figures"
+        "--out", type=_folder, metavar="DIR", help="where to write JSON, Markdown, HTML and figures"
     )
     parser.add_argument(
         "--processes", type=_count, default=0, help="side by side; one per core by default"
@@ -61,6 +61,18 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"expected a whole number, 1 or more; got {text!r}")
     return int(text)
+
+
+def _folder(text: str) -> Path:
+    """Where to write, made at once: hours of a study are not lost to a wrong name."""
+    path = Path(text)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise argparse.ArgumentTypeError(
+            f"expected a folder, or a place where one can be made; got {text!r} ({error})"
+        ) from error
+    return path
 
 
 def _seconds(text: str) -> float:
@@ -102,7 +114,10 @@ def _add_run(parser: argparse.ArgumentParser) -> None:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    return _compare("run", read_run_file(arguments.scenario), arguments)
+    run = read_run_file(arguments.scenario)
+    if run.workload.trace:
+        read_loops(run.folder / run.workload.trace)  # what is wrong with it is told at once
+    return _compare("run", run, arguments)
 
 
 def _add_replay(parser: argparse.ArgumentParser) -> None:

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from efaas.cloud.measures import Convergence, converged_at, mean_of
+from efaas.cloud.measures import Convergence, converged_at, converged_step, mean_of
 from efaas.cloud.prices import Bill, published_prices
 
 if TYPE_CHECKING:
@@ -53,7 +53,10 @@ def contended(
         for loop, gap in zip(outcome.loops, best_gaps, strict=True)
     ]
     # Whoever converges when it runs alone does so here, too, if it has the time.
-    able = [_converges(trace, gap) for trace, gap in zip(traces, best_gaps, strict=True)]
+    able = [
+        converged_step([step.gap for step in trace.steps], gap, _RULE, counts_end=True) is not None
+        for trace, gap in zip(traces, best_gaps, strict=True)
+    ]
     late = [
         until if time is None else time
         for time, is_able in zip(times, able, strict=True)
@@ -87,6 +90,7 @@ def contended(
         ),
         "qpu_seconds": bill.executed_seconds / done if done else None,
         "held_seconds": bill.held_seconds / done if done else None,
+        "calibrations": outcome.calibrations,
         "dollars": dollars_of(bill.per(done), billing) if done else {},
     }
 
@@ -139,15 +143,6 @@ def dollars_of(bill: Bill, billing: Sequence[str]) -> dict[str, float]:
         price.key: price.dollars(bill) for price in published_prices() if price.mode in billing
     }
     return {key: dollars for key, dollars in found.items() if dollars is not None}
-
-
-def _converges(trace: LoopTrace, best_gap: float) -> bool:
-    run = 0
-    for step in trace.steps:
-        run = run + 1 if step.gap is not None and step.gap <= best_gap + _RULE.tolerance else 0
-        if run == _RULE.window:
-            return True
-    return run > 0
 
 
 def _start_wait(loop: LoopOutcome, until: float) -> float:

@@ -57,14 +57,17 @@ _COMPARED = (
 )
 _DRIFTING = ("pq", "efaas-paper", "session", "efaas", "oracle")
 
+_HOURLY = {"valid_seconds": 1e9, "age_spread": 0.0, "hourly_seconds": 150.0}
+"""The provider's own calibrations, at minutes of their own; loops ask for none."""
+
 _CHANGES: Mapping[str, Mapping[str, Any]] = {
     "hit rate": {"0": 0.0, "0.3": 0.3, "0.6": 0.6, "0.9": 0.9},
     "classical step": {"0.2 s": 0.2, "0.5 s": 0.5, "1.5 s": 1.5, "5 s": 5.0},
     "calibration": {
-        "30 s in 300 s": (300.0, 30.0),
-        "150 s hourly": (3600.0, 150.0),
-        "1 h daily": (86400.0, 3600.0),
-        "none": (1e9, 0.0),
+        "30 s in 300 s": {},
+        "150 s hourly": _HOURLY,
+        "150 s hourly, 1 h daily": _HOURLY | {"daily_seconds": 3600.0},
+        "none": _HOURLY | {"hourly_seconds": 0.0},
     },
 }
 """What is changed, to what."""
@@ -220,6 +223,8 @@ def _scenario(task: ContentionTask) -> Scenario:
         horizon_seconds=1.0,  # as long as loops run
         classical_nodes=task.loops,  # everybody brings his own
         devices=replace(base.devices, count=task.devices),
+        # Devices were not all calibrated at the instant at which the loops come.
+        calibrations=replace(base.calibrations, age_spread=1.0),
         loops=replace(base.loops, count=task.loops, tenants=4, think_jitter=0.2),
         background=Background(
             jobs_per_second=task.load * task.devices / _BATCH_SECONDS,
@@ -233,13 +238,10 @@ def _scenario(task: ContentionTask) -> Scenario:
             think = _CHANGES[task.what][task.to]
             return replace(scenario, loops=replace(scenario.loops, think_seconds=think))
         case "calibration":
-            valid, duration = _CHANGES[task.what][task.to]
-            calibrations = replace(
-                base.calibrations, valid_seconds=valid, duration_seconds=duration
-            )
+            calibrations = replace(scenario.calibrations, **_CHANGES[task.what][task.to])
             return replace(scenario, calibrations=calibrations)
         case "drift":
-            calibrations = replace(base.calibrations, drift=float(task.to))
+            calibrations = replace(scenario.calibrations, drift=float(task.to))
             loops = replace(scenario.loops, max_steps=120)
             return replace(scenario, calibrations=calibrations, loops=loops)
     return scenario

@@ -223,6 +223,12 @@ def _sensitivity(what: str, rows: Sequence[Row]) -> Table:
     first = rows[0]
     where = f"{first['loops']} loops on {first['devices']} devices, batch load {first['load']:g}"
     notes = ("Converged s; TTNS s; batch wait s.",)
+    if what == "calibration":
+        made = [
+            f"{to}: {text_of(interval_of(found, 'calibrations'))}"
+            for to, found in grouped([row for row in rows if row["policy"] == "efaas"], "to").items()
+        ]
+        notes += (f"Calibrations made in a run under ours: {'; '.join(made)}.",)
     return Table(f"Sensitivity to {what}: {where}", ("policy", *values), tuple(body), notes)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from efaas.cloud.kernel import random_stream
@@ -11,6 +12,18 @@ if TYPE_CHECKING:
     from efaas.cloud.scenario import Scenario
 
 __all__ = ["Device"]
+
+
+_HOUR, _DAY = 3600.0, 86400.0
+
+
+@dataclass(slots=True)
+class _Scheduled:
+    """A calibration that the provider makes every so often."""
+
+    every: float
+    duration: float
+    due_at: float
 
 
 class Device:
@@ -25,9 +38,19 @@ class Device:
 
     def __init__(self, name: str, scenario: Scenario, seed: int) -> None:
         self.name = name
-        self.calibrated_at = 0.0
-        self.renewed_at = 0.0
         self._calibrations = scenario.calibrations
+        draw = random_stream(seed, "calibrations", name)
+        age = self._calibrations.age_spread * self._calibrations.valid_seconds * draw.random()
+        self.calibrated_at = self.renewed_at = -age
+        self._schedule = [
+            _Scheduled(every, duration, every * draw.random())
+            for every, duration in (
+                (_HOUR, self._calibrations.hourly_seconds),
+                (_DAY, self._calibrations.daily_seconds),
+            )
+            if duration
+        ]
+        self._idle_since = 0.0
         self._devices = scenario.devices
         spread = scenario.devices.fidelity_spread
         self.error_scale = math.exp(random_stream(seed, "device", name).gauss(0.0, spread))
@@ -48,6 +71,24 @@ class Device:
         """Put a new calibration in force, from then on."""
         self.calibrated_at = self.renewed_at = ends_at
         self.warm.clear()
+
+    def scheduled_until(self, now: float) -> tuple[int, float]:
+        """How many of the provider's calibrations came due, and when the device is free of them.
+
+        A device that was idle made them when they were due, another one after what it ran.
+        """
+        made, free_at = 0, self._idle_since
+        for scheduled in self._schedule:
+            while scheduled.due_at <= max(now, free_at):
+                free_at = max(free_at, scheduled.due_at) + scheduled.duration
+                scheduled.due_at += scheduled.every
+                self.calibrate(free_at)
+                made += 1
+        return made, max(now, free_at)
+
+    def idle(self, now: float) -> None:
+        """What ran has ended, or was thrown out."""
+        self._idle_since = max(now, self.calibrated_at)
 
     def noise_scale(self, now: float) -> float:
         """Error rates at that instant over those of a fresh calibration of the average device."""

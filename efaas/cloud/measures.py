@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import fmean, stdev
@@ -18,6 +18,7 @@ __all__ = [
     "Interval",
     "Measures",
     "converged_at",
+    "converged_step",
     "interval",
     "mean_of",
     "measured",
@@ -107,19 +108,36 @@ def converged_at(
         counts_end: Whether a loop that ended there, by its optimizer's own rule, had converged,
             too, though its last steps are fewer than the window.
     """
-    since: float | None = None
+    at = converged_step(
+        [step.gap for step in loop.steps],
+        best_gap,
+        rule,
+        counts_end=counts_end and loop.ended_at < math.inf,
+    )
+    return None if at is None else loop.steps[at].used_at - loop.arrived_at
+
+
+def converged_step(
+    gaps: Sequence[float | None], best_gap: float, rule: Convergence, *, counts_end: bool = False
+) -> int | None:
+    """The first of the steps that are within the tolerance for the window; None if there is none.
+
+    Args:
+        gaps: After each step.
+        best_gap: The least gap that is reachable.
+        rule: What counts.
+        counts_end: Whether steps within the tolerance at the end are enough, however few.
+
+    Example:
+        >>> converged_step([0.5, 0.01, 0.3, 0.02, 0.01], 0.0, Convergence(0.05, window=2))
+        3
+    """
     count = 0
-    for step in loop.steps:
-        if step.gap is not None and step.gap <= best_gap + rule.tolerance:
-            since = step.used_at if since is None else since
-            count += 1
-            if count == rule.window:
-                return since - loop.arrived_at
-        else:
-            since, count = None, 0
-    if counts_end and since is not None and loop.ended_at < math.inf:
-        return since - loop.arrived_at
-    return None
+    for at, gap in enumerate(gaps):
+        count = count + 1 if gap is not None and gap <= best_gap + rule.tolerance else 0
+        if count == rule.window:
+            return at + 1 - count
+    return len(gaps) - count if counts_end and count else None
 
 
 def weakly(loop: LoopOutcome, span: float, *, change: float = 0.05) -> float | None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = [
     "Background",
@@ -34,12 +35,20 @@ class Calibrations:
         margin_seconds: A loop asks for a new one when the present one has less left than this.
         drift: What noise grows by in ``valid_seconds``; 0 for none. Error rates are those of a
             fresh calibration times ``1 + drift * min(age / valid_seconds, 2)``.
+        age_spread: How old the calibrations are at the beginning: uniform, for each device, from
+            nothing to this share of ``valid_seconds``.
+        hourly_seconds: How long the provider's own calibration of every hour takes, whoever waits,
+            at a minute that is drawn for each device; 0 for none. What runs is let end first.
+        daily_seconds: The same, once a day.
     """
 
     valid_seconds: float = 300.0  # [P]
     duration_seconds: float = 30.0  # [P]
     margin_seconds: float = 10.0  # [P]
     drift: float = 1.0  # [P]
+    age_spread: float = 0.0  # [P] all are fresh
+    hourly_seconds: float = 0.0  # [P] none; [I] IBM had 2 to 3 minutes
+    daily_seconds: float = 0.0  # [P] none; [I] IBM had 30 to 90 minutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +140,7 @@ class Provider:
         interactive_seconds: Idle time after which a provider session is closed.
         max_session_seconds: Most time that a session or a reservation lasts.
         balance_seconds: Period of a balancer that places jobs in batches.
+        network_seconds: From a loop to its device, and again from there to the loop, for each job.
     """
 
     queue_log_mean: float = 3.5  # [P]
@@ -140,6 +150,7 @@ class Provider:
     interactive_seconds: float = 60.0  # [I] a minute on premium plans
     max_session_seconds: float = 28800.0  # [I] eight hours
     balance_seconds: float = 120.0  # [D] the trigger that Qonductor publishes
+    network_seconds: float = 0.0  # [P] its cycles have none, though it names 0.5 s for both ways
 
     @property
     def mean_queue_seconds(self) -> float:
@@ -189,10 +200,27 @@ class Scenario:
     speculation: SpeculationPrice = field(default_factory=SpeculationPrice)
 
     def __post_init__(self) -> None:
-        for table in (self, *[getattr(self, each.name) for each in fields(self)]):
-            if hasattr(table, "__dataclass_fields__"):
-                for each in fields(table):
-                    check(f"{type(table).__name__}.{each.name}", getattr(table, each.name))
+        for each in fields(self):
+            value = getattr(self, each.name)
+            if not isinstance(each.default_factory, type):
+                check(f"Scenario.{each.name}", value)
+                continue
+            kind = each.default_factory
+            if not isinstance(value, kind):
+                raise InputError(f"Scenario.{each.name} is a {kind.__name__}; got {value!r}")
+            for part in fields(kind):
+                check(f"{kind.__name__}.{part.name}", getattr(value, part.name))
+        devices, calibrations = self.devices, self.calibrations
+        if devices.jitter_seconds > devices.evaluation_seconds:
+            raise InputError(
+                f"Devices.jitter_seconds is at most evaluation_seconds, here "
+                f"{devices.evaluation_seconds!r}; got {devices.jitter_seconds!r}: set it as well"
+            )
+        if calibrations.hourly_seconds / 3600.0 + calibrations.daily_seconds / 86400.0 >= 1.0:
+            raise InputError(
+                "Calibrations.hourly_seconds of every hour and daily_seconds of every day leave no "
+                f"time; got {calibrations.hourly_seconds!r} and {calibrations.daily_seconds!r}"
+            )
 
     @property
     def device_names(self) -> tuple[str, ...]:
@@ -201,16 +229,10 @@ class Scenario:
 
 
 _POSITIVE = {
-    "count",
     "valid_seconds",
     "evaluation_seconds",
-    "points_per_job",
     "horizon_seconds",
-    "classical_nodes",
-    "max_steps",
-    "tenants",
     "service_seconds",
-    "burst_size",
     "interactive_seconds",
     "max_session_seconds",
     "balance_seconds",
@@ -218,24 +240,42 @@ _POSITIVE = {
 }
 
 
+_COUNTS = {"count", "points_per_job", "classical_nodes", "max_steps", "tenants"}
+_PROBABILITIES = {"one_qubit_error", "two_qubit_error"}
+
+
 def check(name: str, value: Any) -> None:
-    """Refuse a number that a scenario cannot have.
+    """Refuse what a field of a scenario cannot hold.
 
     Raises:
-        InputError: It is negative, not a number, or 0 where it must be positive.
+        InputError: It is of another kind, negative, or 0 where it must be positive.
     """
-    numbers = value if isinstance(value, tuple) else (value,)
     short = name.rpartition(".")[2]
-    for number in numbers:
-        if isinstance(number, bool) or not isinstance(number, (int, float)):
-            if hasattr(value, "__dataclass_fields__"):
-                return
-            raise InputError(f"{name} is a number; got {number!r}")
-        may_be_any = short == "queue_log_mean"
-        may_be_infinite = short == "longest_seconds"
-        if math.isnan(number) or (math.isinf(number) and not may_be_infinite):
-            raise InputError(f"{name} is a finite number; got {number!r}")
-        if number < 0 and not may_be_any:
-            raise InputError(f"{name} is 0 or more; got {number!r}")
-        if short in _POSITIVE and number <= 0:
-            raise InputError(f"{name} is greater than 0; got {number!r}")
+    if short == "cold_start_seconds":
+        if not isinstance(value, tuple) or len(value) != 2:
+            raise InputError(f"{name} is a pair of numbers, the least and the most; got {value!r}")
+        for number in value:
+            _check_number(name, number)
+        if value[0] > value[1]:
+            raise InputError(f"{name} is the least and then the most; got {value!r}")
+    elif short in _COUNTS:
+        if not is_count(value):
+            raise InputError(f"{name} is a whole number, 1 or more; got {value!r}")
+    else:
+        _check_number(name, value)
+
+
+def _check_number(name: str, value: Any) -> None:
+    short = name.rpartition(".")[2]
+    if not is_number(value):
+        raise InputError(f"{name} is a number; got {value!r}")
+    if math.isinf(value) and short != "longest_seconds":
+        raise InputError(f"{name} is a finite number; got {value!r}")
+    if value < 0 and short != "queue_log_mean":
+        raise InputError(f"{name} is 0 or more; got {value!r}")
+    if short in _POSITIVE and value <= 0:
+        raise InputError(f"{name} is greater than 0; got {value!r}")
+    if short == "burst_size" and value < 1:
+        raise InputError(f"{name} is 1 or more; got {value!r}")
+    if short in _PROBABILITIES and value > 1:
+        raise InputError(f"{name} is a probability from 0 to 1; got {value!r}")

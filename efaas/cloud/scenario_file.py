@@ -76,8 +76,8 @@ def read_run_file(path: Path) -> RunFile:
     """
     try:
         text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"cannot read the scenario: {error}") from error
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"cannot read {path}: expected a scenario as TOML ({error})") from error
     try:
         given = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
@@ -108,6 +108,7 @@ class _Reader:
                 scenario[key] = self._table(key, value, hints[key])
             else:
                 scenario[key] = self._value("", key, value, hints[key])
+                self._checked("", key, scenario[key])
         built = self._built("", "", lambda: Scenario(**scenario))
         return RunFile(built, run.pop("workload", Workload()), **run, folder=self._path.parent)
 
@@ -145,7 +146,7 @@ class _Reader:
         if not isinstance(value, list) or not value:
             self._refuse("", key, "a list of policies' names", value)
         for name in value:
-            if name not in POLICIES:
+            if not isinstance(name, str) or name not in POLICIES:
                 self._refuse("", key, f"names among {', '.join(POLICIES)}", name)
         return tuple(value)
 
@@ -169,7 +170,7 @@ class _Reader:
 
     def _checked(self, table: str, key: str, value: Any) -> None:
         if isinstance(value, int | float | tuple):
-            self._built(table, key, lambda: check(f"{table}.{key}", value))
+            self._built(table, key, lambda: check(f"{table}.{key}" if table else key, value))
 
     def _built(self, table: str, key: str, build: Any) -> Any:
         try:
@@ -192,11 +193,15 @@ class _Reader:
         """The file, and the line that sets the key; that of the table where it is not found."""
         inside, at = "", 0
         sets_key = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
+        # As a dotted key, or as a table in one line.
+        opens_table = re.compile(rf"\s*[\"']?{re.escape(table or key)}[\"']?\s*([.=].*)")
         for number, line in enumerate(self._lines, 1):
-            head = re.match(r"\s*\[\s*([^\]\s]+)\s*\]", line)
+            head = re.match(r"\s*\[\s*[\"']?([^\]\s\"']+)[\"']?\s*\]", line)
             if head:
                 inside = head[1]
                 at = number if inside in (table, key) else at
             elif inside == table and key and sets_key.match(line):
+                return f"{self._path}, line {number}"
+            elif not inside and key and (opened := opens_table.match(line)) and key in opened[1]:
                 return f"{self._path}, line {number}"
         return f"{self._path}, line {at}" if at else str(self._path)

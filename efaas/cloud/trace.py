@@ -8,12 +8,14 @@ the optimizer held after it, and what had been guessed while the step before it 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 __all__ = ["LoopTrace", "TraceStep", "read_traces", "write_traces"]
 
@@ -54,8 +56,14 @@ class TraceStep:
     def __post_init__(self) -> None:
         if self.guess not in ("none", "hit", "miss"):
             raise InputError(f"guess is 'none', 'hit' or 'miss'; got {self.guess!r}")
-        if not isinstance(self.evaluations, int) or self.evaluations < 1:
+        if not is_count(self.evaluations):
             raise InputError(f"evaluations is a whole number, 1 or more; got {self.evaluations!r}")
+        if self.gap is not None and not is_number(self.gap):
+            raise InputError(f"gap is a number, or null; got {self.gap!r}")
+        for name in ("think_seconds", "service_seconds"):
+            seconds = getattr(self, name)
+            if seconds is not None and not (is_number(seconds) and 0.0 <= seconds < math.inf):
+                raise InputError(f"{name} is a finite number, 0 or more, or null; got {seconds!r}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,16 @@ class LoopTrace:
     circuits: int = 0
     shots: int = 0
 
+    def __post_init__(self) -> None:
+        for name in ("name", "method"):
+            if not isinstance(getattr(self, name), str):
+                raise InputError(f"{name} is text; got {getattr(self, name)!r}")
+        for name in ("num_qubits", "circuits", "shots"):
+            if not is_count(getattr(self, name), least=0):
+                raise InputError(f"{name} is a whole number; got {getattr(self, name)!r}")
+        if not is_number(self.span):
+            raise InputError(f"span is a number; got {self.span!r}")
+
     @property
     def hit_rate(self) -> float:
         """Hits over steps but the first: the share of classical steps that guessing hides."""
@@ -104,27 +122,42 @@ def read_traces(path: Path) -> Sequence[LoopTrace]:
     Raises:
         InputError: The file is not of this form; the message names the line.
     """
-    heads: list[dict[str, Any]] = []
-    steps: list[list[TraceStep]] = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1):
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeError) as error:
+        raise InputError(f"cannot read {path}: expected loops as JSON lines ({error})") from error
+    loops: list[tuple[LoopTrace, list[TraceStep]]] = []
+    for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             record = json.loads(line)
+            if not isinstance(record, dict):
+                raise InputError(f"expected an object, {{...}}; got {line[:40]!r}")
             if "format" in record:
-                if record.pop("format") != _FORMAT or record.pop("version") != _VERSION:
-                    raise InputError(f"expected {_FORMAT!r} of version {_VERSION}")
-                heads.append(dict(_HEAD_DEFAULTS) | record)
-                steps.append([])
-            elif not heads:
+                loops.append((_head_of(record), []))
+            elif not loops:
                 raise InputError(f"expected the head, {{'format': {_FORMAT!r}, ...}}, first")
             else:
-                steps[-1].append(TraceStep(**record))
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
+                loops[-1][1].append(TraceStep(**_known(record, _DEFAULTS)))
+        except ValueError as error:
             raise InputError(f"{path}, line {number}: {error}") from error
-    if not heads:
+    if not loops:
         raise InputError(f"{path} holds no loop")
-    return [LoopTrace(**head, steps=tuple(taken)) for head, taken in zip(heads, steps, strict=True)]
+    return [replace(head, steps=tuple(steps)) for head, steps in loops]
+
+
+def _head_of(record: dict[str, Any]) -> LoopTrace:
+    if record.pop("format") != _FORMAT or record.pop("version", None) != _VERSION:
+        raise InputError(f"expected {_FORMAT!r} of version {_VERSION}")
+    return LoopTrace(**(_HEAD_DEFAULTS | _known(record, _HEAD_DEFAULTS)), steps=())
+
+
+def _known(record: dict[str, Any], names: Iterable[str]) -> dict[str, Any]:
+    for name in record:
+        if name not in names:
+            raise InputError(f"unknown {name!r}; known are {', '.join(names)}")
+    return record
 
 
 _DEFAULTS = {each.name: each.default for each in fields(TraceStep)}

@@ -45,7 +45,7 @@ class TracedLoop:
         if guess is not None and self._steps[number].guess == "hit":
             port.promote(guess)
             self._guess_next(number)
-            if guess.is_done:
+            if guess.is_delivered:
                 self._answered(number, guess)
             return
         if guess is not None:

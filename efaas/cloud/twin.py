@@ -64,6 +64,7 @@ class TwinJob:
         then: Called when its result is there.
         job: What the scheduler knows of it; None while it is not in the queue.
         noise_scale: Of its device, at its first shot.
+        is_delivered: Whether its loop has the result.
     """
 
     seconds: float
@@ -75,6 +76,7 @@ class TwinJob:
     then: Callable[[], None] = lambda: None
     job: Job | None = None
     is_withdrawn: bool = False
+    is_delivered: bool = False
     was_guess: bool = False
     place: str = ""
     started_at: float = math.inf
@@ -85,7 +87,7 @@ class TwinJob:
 
     @property
     def is_done(self) -> bool:
-        """Whether its result is there."""
+        """Whether it has run."""
         return self.ended_at < math.inf
 
 
@@ -163,6 +165,8 @@ class Twin:
         self._thinking: deque[tuple[float, Callable[[], None]]] = deque()
         self._ports = [LoopPort(self, number, loop) for number, loop in enumerate(loops, 1)]
         self._open_loops = len(self._ports)
+        is_near = policy.traits.knows_the_future
+        self.network_seconds = 0.0 if is_near else scenario.provider.network_seconds
 
     def run(self, until: float = math.inf) -> Outcome:
         """Simulate until all loops have ended and the horizon has come, or that instant."""
@@ -182,7 +186,7 @@ class Twin:
         self.outcome.ended_at = self.kernel.now
         self.outcome.loops = [port.outcome for port in self._ports]
         self.outcome.background = [
-            RanBackground(it.ready_at, it.started_at, it.ended_at) for it in self._background
+            RanBackground(it.ready_at, it.first_shot_at, it.ended_at) for it in self._background
         ]
         for attempt in self._running.values():  # what runs on beyond the end
             self._note_busy(attempt.job, attempt.job.first_shot_at, self.kernel.now)
@@ -281,9 +285,13 @@ class Twin:
 
     def _start(self, attempt_id: int, place: str, it: TwinJob) -> None:
         now, device, traits = self.kernel.now, self.devices[place], self.policy.traits
-        it.place, it.started_at, it.first_shot_at = place, now, now
+        made, it.first_shot_at = device.scheduled_until(now)
+        if traits.knows_the_future:
+            made, it.first_shot_at = 0, now
+        it.place, it.started_at = place, now
+        self.outcome.calibrations += made
         if it.port is not None and not traits.knows_the_future:
-            if device.is_due(now):
+            if device.is_due(it.first_shot_at):
                 it.first_shot_at += self.scenario.calibrations.duration_seconds
                 device.calibrate(it.first_shot_at)
                 self.outcome.calibrations += 1
@@ -320,6 +328,7 @@ class Twin:
         attempt.is_over = True
         it = attempt.job
         del self._running[it.place]
+        self.devices[it.place].idle(self.kernel.now)
         self._note_busy(it, it.first_shot_at, self.kernel.now, kind)
 
     def _note_busy(self, it: TwinJob, since: float, until: float, kind: str = "") -> None:
@@ -346,6 +355,14 @@ class Twin:
             self._handle(Delivered((job.id,)))
 
     def _resolved(self, it: TwinJob) -> None:
+        """The result goes back to whoever waits for it."""
+        if it.port is None or not self.network_seconds:
+            self._deliver(it)
+        else:
+            self.kernel.after(self.network_seconds, partial(self._deliver, it))
+
+    def _deliver(self, it: TwinJob) -> None:
+        it.is_delivered = True
         it.then()
 
     def _again(self, it: TwinJob) -> None:
@@ -455,7 +472,7 @@ class LoopPort:
         it = TwinJob(seconds, places, self, is_guess, points, was_guess=is_guess)
         it.ready_at = math.inf if is_guess else self.now
         it.then = partial(then, it)
-        wait = self.twin.policy.access_seconds(
+        wait = self.twin.network_seconds + self.twin.policy.access_seconds(
             self.twin.scenario, self._access, is_first=self._is_first
         )
         self._is_first = False

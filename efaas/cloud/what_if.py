@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from efaas.cloud.policies import POLICIES
 from efaas.cloud.recorded import lasting, loops_of
 from efaas.cloud.scenario import Scenario
 from efaas.errors import InputError
+from efaas.model.quantities import is_count, is_number
 
 if TYPE_CHECKING:
     from efaas.cloud.study import Row
@@ -78,19 +79,41 @@ def what_if(
     Raises:
         InputError: It has no loop, or an argument is out of its range.
     """
-    names = tuple(_ASKED if policies is None else policies)
-    for name in names:
-        if name not in POLICIES:
-            raise InputError(f"policies are among {', '.join(POLICIES)}; got {name!r}")
-    if not isinstance(seeds, int) or isinstance(seeds, bool) or seeds < 1:
+    from efaas.observe.trace import Trace
+
+    if not isinstance(trace, Trace):
+        raise InputError(
+            f"expected a session's trace, or efaas.observe.load_trace('run.jsonl'); got {trace!r}"
+        )
+    names = tuple(_ASKED) if policies is None else _policies(policies)
+    if scenario is not None and not isinstance(scenario, Scenario):
+        raise InputError(
+            f"scenario is an efaas.cloud.scenario.Scenario, or None for the default; got "
+            f"{scenario!r}"
+        )
+    if not is_count(seeds):
         raise InputError(f"seeds is a whole number, 1 or more; got {seeds!r}")
+    if evaluation_seconds is not None and not (
+        is_number(evaluation_seconds) and 0.0 < evaluation_seconds < math.inf
+    ):
+        raise InputError(
+            f"evaluation_seconds is a finite number greater than 0; got {evaluation_seconds!r}"
+        )
     loops = loops_of(trace)
     if evaluation_seconds is not None:
-        if not 0.0 < evaluation_seconds < math.inf:
-            raise InputError(
-                f"evaluation_seconds is a finite number greater than 0; got {evaluation_seconds!r}"
-            )
-        loops = [lasting(loop, evaluation_seconds) for loop in loops]
+        loops = [lasting(loop, float(evaluation_seconds)) for loop in loops]
     cloud = Scenario() if scenario is None else scenario
     rows = [row for seed in range(seeds) for row in compared(loops, cloud, names, seed)]
     return WhatIf(tuple(rows))
+
+
+def _policies(given: object) -> tuple[str, ...]:
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise InputError(f"policies is a list of names, as ['session', 'efaas']; got {given!r}")
+    names = tuple(given)
+    for name in names:
+        if not isinstance(name, str) or name not in POLICIES:
+            raise InputError(f"policies are among {', '.join(POLICIES)}; got {name!r}")
+    if not names:
+        raise InputError("policies names at least one; got none")
+    return names
