@@ -90,7 +90,8 @@ def _paper(arguments: argparse.Namespace) -> int:
     tasks = paper_tasks(seeds, quick=arguments.quick)
     rows, is_whole = run_all(run_paper_task, tasks, processes=arguments.processes)
     tables = paper_tables(rows)
-    report("paper", tables, rows, arguments.out, figures=paper_figures, is_whole=is_whole)
+    title = "The experiment of EFaaS, under every policy"
+    report("paper", title, tables, rows, arguments.out, figures=paper_figures, is_whole=is_whole)
     return 0
 
 
@@ -104,7 +105,12 @@ def _contention(arguments: argparse.Namespace) -> int:
     tasks = contention_tasks(seeds, recorded, quick=arguments.quick)
     rows, is_whole = run_all(run_contention_task, tasks, processes=arguments.processes)
     tables = contention_tables(rows)
-    report("contention", tables, rows, arguments.out, figures=contention_figures, is_whole=is_whole)
+    title = "Loops that compete, under every policy"
+    report(
+        *("contention", title, tables, rows, arguments.out),
+        figures=contention_figures,
+        is_whole=is_whole,
+    )
     return 0
 
 
@@ -154,7 +160,8 @@ def _compare(name: str, run: RunFile, arguments: argparse.Namespace) -> int:
     tasks = comparison_tasks(replace(run, seeds=seeds))
     rows, is_whole = run_all(run_comparison, tasks, processes=arguments.processes)
     tables = [comparison_table(rows)] if rows else []
-    report(name, tables, rows, arguments.out, is_whole=is_whole)
+    what = {"run": "A scenario", "replay": "Recorded loops"}[name]
+    report(name, f"{what}, under every policy", tables, rows, arguments.out, is_whole=is_whole)
     return 0
 
 

@@ -222,14 +222,12 @@ def _sensitivity(what: str, rows: Sequence[Row]) -> Table:
         body.append((name, *cells))
     first = rows[0]
     where = f"{first['loops']} loops on {first['devices']} devices, batch load {first['load']:g}"
-    notes = ("Converged s; TTNS s; batch wait s.",)
+    notes = ["Converged s; TTNS s; batch wait s."]
     if what == "calibration":
-        made = [
-            f"{to}: {text_of(interval_of(found, 'calibrations'))}"
-            for to, found in grouped([row for row in rows if row["policy"] == "efaas"], "to").items()
-        ]
-        notes += (f"Calibrations made in a run under ours: {'; '.join(made)}.",)
-    return Table(f"Sensitivity to {what}: {where}", ("policy", *values), tuple(body), notes)
+        ours = grouped([row for row in rows if row["policy"] == "efaas"], "to")
+        made = [f"{to}: {text_of(interval_of(runs, what + 's'))}" for to, runs in ours.items()]
+        notes.append(f"Calibrations made in a run under ours: {'; '.join(made)}.")
+    return Table(f"Sensitivity to {what}: {where}", ("policy", *values), tuple(body), tuple(notes))
 
 
 def _drift(rows: Sequence[Row]) -> Table:

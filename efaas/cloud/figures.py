@@ -22,26 +22,19 @@ _LINES = ("sbq", "sr", "pq", "session", "efaas-paper", "efaas", "oracle")
 
 
 def paper_figures(rows: Sequence[Row], out: Path) -> list[Path]:
-    """Cycles by policy and optimizer, and waits of others by load; returns what was written.
+    """Cycles and convergence by policy and optimizer, waits of others by load; what was written.
 
     Raises:
         MissingPackageError: matplotlib is not installed.
     """
     plt = _pyplot()
     written: list[Path] = []
-    loops = grouped([row for row in rows if row["part"] == "loops"], "method")
-    if loops:
-        figure, axes = _panels(plt, len(loops))
-        for axis, (method, found) in zip(axes, loops.items(), strict=True):
-            means = _means(found, "policy", "cycle")
-            names = list(means)[::-1]
-            inks = [_INK.get(name, _OTHERS) for name in names]
-            axis.barh(names, [means[name] for name in names], color=inks)
-            axis.set_xscale("log")
-            axis.set_xlim(1, 100)
-            axis.set_title(method)
-            axis.set_xlabel("cycle, s")
-        written += _saved(plt, figure, out / "cycles")
+    loops = [row for row in rows if row["part"] == "loops"]
+    steps = [row for row in loops if not row["method"].startswith("l-bfgs-b")]
+    if steps:
+        written += _bars(plt, steps, "cycle", "cycle, s", out / "cycles")
+    if any(row["converged"] is not None for row in loops):
+        written += _bars(plt, loops, "converged", "time to convergence, s", out / "convergence")
     loads = [row for row in rows if row["part"] == "background"]
     if loads:
         figure, axis = plt.subplots(figsize=(5, 3.6))
@@ -77,6 +70,24 @@ def contention_figures(rows: Sequence[Row], out: Path) -> list[Path]:
         axes[-1].legend(loc="upper left", bbox_to_anchor=(1.02, 1.0), fontsize="small")
         written += _saved(plt, figure, out / name)
     return written
+
+
+def _bars(plt: Any, rows: Sequence[Row], key: str, label: str, stem: Path) -> list[Path]:
+    """A bar for each policy, on a logarithmic axis; a panel for each optimizer."""
+    of_method = {
+        method: means
+        for method, found in grouped(rows, "method").items()
+        if (means := _means(found, "policy", key))
+    }
+    figure, axes = _panels(plt, len(of_method))
+    for axis, (method, means) in zip(axes, of_method.items(), strict=True):
+        names = list(means)[::-1]
+        inks = [_INK.get(name, _OTHERS) for name in names]
+        axis.barh(names, [means[name] for name in names], color=inks)
+        axis.set_xscale("log")
+        axis.set_title(method)
+        axis.set_xlabel(label)
+    return _saved(plt, figure, stem)
 
 
 def _panels(plt: Any, count: int) -> tuple[Any, Sequence[Any]]:

@@ -10,7 +10,7 @@ from statistics import fmean, stdev
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from efaas.cloud.outcome import LoopOutcome, Outcome, RanStep
+    from efaas.cloud.outcome import LoopOutcome, Outcome
     from efaas.cloud.scenario import Scenario
 
 __all__ = [
@@ -123,7 +123,7 @@ def converged_step(
     """The first of the steps that are within the tolerance for the window; None if there is none.
 
     Args:
-        gaps: After each step.
+        gaps: After each step; None where the optimizer has not moved on, which counts for nothing.
         best_gap: The least gap that is reachable.
         rule: What counts.
         counts_end: Whether steps within the tolerance at the end are enough, however few.
@@ -132,12 +132,19 @@ def converged_step(
         >>> converged_step([0.5, 0.01, 0.3, 0.02, 0.01], 0.0, Convergence(0.05, window=2))
         3
     """
+    since: int | None = None
     count = 0
     for at, gap in enumerate(gaps):
-        count = count + 1 if gap is not None and gap <= best_gap + rule.tolerance else 0
+        if gap is None:
+            continue
+        if gap > best_gap + rule.tolerance:
+            since, count = None, 0
+            continue
+        since = at if since is None else since
+        count += 1
         if count == rule.window:
-            return at + 1 - count
-    return len(gaps) - count if counts_end and count else None
+            return since
+    return since if counts_end else None
 
 
 def weakly(loop: LoopOutcome, span: float, *, change: float = 0.05) -> float | None:
@@ -145,14 +152,13 @@ def weakly(loop: LoopOutcome, span: float, *, change: float = 0.05) -> float | N
 
     That is the paper's criterion. It says little: a step that fails ends it as well.
     """
-    before: RanStep | None = None
+    before: float | None = None
     for step in loop.steps:
-        if before is not None and None not in (before.gap, step.gap):
-            assert before.gap is not None
-            assert step.gap is not None
-            if abs(step.gap - before.gap) * span < change:
-                return step.used_at - loop.arrived_at
-        before = step
+        if step.gap is None:
+            continue
+        if before is not None and abs(step.gap - before) * span < change:
+            return step.used_at - loop.arrived_at
+        before = step.gap
     return None
 
 

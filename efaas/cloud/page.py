@@ -19,11 +19,11 @@ _NUMBER = re.compile(r"-?\d[\d.]*")
 _WIDTH = re.compile(r'width="([\d.]+)pt"')
 
 
-def study_page(name: str, lead: str, tables: Sequence[Table], drawings: Sequence[Path]) -> str:
+def study_page(title: str, lead: str, tables: Sequence[Table], drawings: Sequence[Path]) -> str:
     """The tables, sortable, and the drawings, as an HTML document that loads nothing.
 
     Args:
-        name: The study's.
+        title: The study's.
         lead: How it was made.
         tables: What to show.
         drawings: Figures as SVG files; they become a part of the page.
@@ -36,7 +36,7 @@ def study_page(name: str, lead: str, tables: Sequence[Table], drawings: Sequence
         section(f"table{number}", table.title, table_html(table))
         for number, table in enumerate(tables, 1)
     ]
-    return shell(f"efaas cloud: {name}", f"The simulated cloud: {name}", lead, parts)
+    return shell(f"efaas: {title}", title, lead, parts)
 
 
 def table_html(table: Table) -> str:

@@ -23,6 +23,7 @@ _STOPPED = "Stopped early: this is what was finished."
 
 def report(
     name: str,
+    title: str,
     tables: Sequence[Table],
     rows: Sequence[Row],
     out: Path | None,
@@ -34,6 +35,7 @@ def report(
 
     Args:
         name: The study's; files are called after it.
+        title: Of what is written.
         tables: What is shown.
         rows: What they were made of.
         out: A folder; None to write nothing.
@@ -51,7 +53,7 @@ def report(
     made_by = {"command": command, "version": __version__, "is_whole": is_whole}
     write_json(out / f"{name}.json", made_by | {"rows": rows})
     stopped = "" if is_whole else f" {_STOPPED}"
-    lines = [f"# {name}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
+    lines = [f"# {title}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
     lines += [table.markdown() + "\n" for table in tables]
     (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     drawn: list[Path] = []
@@ -61,7 +63,7 @@ def report(
         except MissingPackageError as error:
             print(f"no figures: {error}")
     drawings = [path for path in drawn if path.suffix == ".svg"]
-    page = study_page(name, f"{command}, efaas {__version__}.{stopped}", tables, drawings)
+    page = study_page(title, f"{command}, efaas {__version__}.{stopped}", tables, drawings)
     (out / f"{name}.html").write_text(page, encoding="utf-8")
     files = [f"{name}.json", f"{name}.md", f"{name}.html", *(path.name for path in drawn)]
     print(f"written to {out}: {', '.join(files)}")

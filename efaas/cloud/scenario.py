@@ -201,11 +201,11 @@ class Scenario:
 
     def __post_init__(self) -> None:
         for each in fields(self):
-            value = getattr(self, each.name)
-            if not isinstance(each.default_factory, type):
+            value: Any = getattr(self, each.name)
+            kind: Any = each.default_factory
+            if not isinstance(kind, type):
                 check(f"Scenario.{each.name}", value)
                 continue
-            kind = each.default_factory
             if not isinstance(value, kind):
                 raise InputError(f"Scenario.{each.name} is a {kind.__name__}; got {value!r}")
             for part in fields(kind):

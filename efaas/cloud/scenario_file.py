@@ -193,15 +193,17 @@ class _Reader:
         """The file, and the line that sets the key; that of the table where it is not found."""
         inside, at = "", 0
         sets_key = re.compile(rf"\s*[\"']?{re.escape(key)}[\"']?\s*=")
-        # As a dotted key, or as a table in one line.
-        opens_table = re.compile(rf"\s*[\"']?{re.escape(table or key)}[\"']?\s*([.=].*)")
+        # As a dotted key, or in a table on one line.
+        sets_both = re.compile(
+            rf"\s*[\"']?{re.escape(table)}[\"']?\s*[.=].*\b{re.escape(key)}\b[\"']?\s*="
+        )
         for number, line in enumerate(self._lines, 1):
             head = re.match(r"\s*\[\s*[\"']?([^\]\s\"']+)[\"']?\s*\]", line)
             if head:
                 inside = head[1]
                 at = number if inside in (table, key) else at
-            elif inside == table and key and sets_key.match(line):
-                return f"{self._path}, line {number}"
-            elif not inside and key and (opened := opens_table.match(line)) and key in opened[1]:
+                continue
+            is_here = inside == table and sets_key.match(line)
+            if key and (is_here or (not inside and table and sets_both.match(line))):
                 return f"{self._path}, line {number}"
         return f"{self._path}, line {at}" if at else str(self._path)

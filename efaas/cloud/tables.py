@@ -34,7 +34,7 @@ class Table:
         """For a document."""
         lines = ["| " + " | ".join(self.head) + " |", "|---" + "|---:" * (len(self.head) - 1) + "|"]
         lines += ["| " + " | ".join(row) + " |" for row in self.rows]
-        return "\n".join([f"### {self.title}", "", *lines, "", *(f"{n}\n" for n in self.notes)])
+        return "\n".join([f"## {self.title}", "", *lines, "", *(f"{n}\n" for n in self.notes)])
 
 
 def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:

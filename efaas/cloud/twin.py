@@ -315,14 +315,15 @@ class Twin:
         it = attempt.job
         self._finish(attempt, "lost" if attempt.will_fail else "")
         assert it.job is not None
-        usage = {it.job.id: Usage(qpu_seconds=self.kernel.now - it.started_at)}
-        failed = (it.job.id,) if attempt.will_fail else ()
+        job_id = it.job.id
+        usage = {job_id: Usage(qpu_seconds=self.kernel.now - it.started_at)}
+        failed = (job_id,) if attempt.will_fail else ()
         if not attempt.will_fail:
             it.ended_at = self.kernel.now
             if it.port is not None and self.policy.traits.renews_by_running:
                 self.devices[it.place].renewed_at = self.kernel.now
         self._handle(AttemptEnded(attempt.id, failed_ids=failed, usage=usage))
-        self._handle(Delivered((it.job.id,)))
+        self._handle(Delivered((job_id,)))
 
     def _finish(self, attempt: _Attempt, kind: str) -> None:
         attempt.is_over = True

@@ -24,8 +24,8 @@ __all__ = ["ResumedOracle"]
 class ResumedOracle:
     """Goes on from the optimizer's latest stage, where its method is known in stages.
 
-    The paths are those of ``ReplayOracle``, which it falls back to: for other methods, and from when
-    on a copy has asked for another point than the optimizer.
+    The paths are those of ``ReplayOracle``, which it falls back to: for other methods, and once a
+    copy has asked for another point than the optimizer.
     """
 
     def __init__(self, start: Start, *, timer: Timer = time.perf_counter) -> None:

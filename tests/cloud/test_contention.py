@@ -163,7 +163,9 @@ def test_tables_figures_and_the_page_are_made_of_what_was_finished(tmp_path: Pat
     assert any(title.startswith("Dollars a converged loop") for title in titles)
     assert titles[-1].startswith("Sensitivity to hit rate")
     assert contention_tables([]) == []
-    report("contention", contention_tables(rows), rows, tmp_path, figures=contention_figures)
+    report(
+        "contention", "Loops", contention_tables(rows), rows, tmp_path, figures=contention_figures
+    )
     page = (tmp_path / "contention.html").read_text()
     assert page.count("<svg") >= 2
     for outside in ("<script src", "<link rel='stylesheet'", "url(http", "<img"):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -14,13 +15,16 @@ from efaas.cloud.__main__ import main
 from efaas.cloud.commands import COMMANDS
 from efaas.cloud.figures import paper_figures
 from efaas.cloud.live_loop import LiveLoop
-from efaas.cloud.paper import PaperTask, run_paper_task
+from efaas.cloud.paper import WHOLE, PaperTask, one_at_a_time, paper_tasks, run_paper_task
 from efaas.cloud.paper_tables import paper_tables
 from efaas.cloud.policies import POLICIES
-from efaas.cloud.problems import METHODS, drawn_problem
+from efaas.cloud.problems import BANDS, METHODS, drawn_problem
+from efaas.cloud.progress import Progress
 from efaas.cloud.reporting import report
+from efaas.cloud.rows import grouped
 from efaas.cloud.scenario import Calibrations, Scenario
 from efaas.cloud.study import run_all, write_json
+from efaas.cloud.trace import LoopTrace, TraceStep
 from efaas.cloud.twin import Twin
 
 if TYPE_CHECKING:
@@ -28,8 +32,8 @@ if TYPE_CHECKING:
 
 TASKS = [
     PaperTask("cycles", 0, 50),
-    PaperTask("loops", 1, 25, "small", "nelder-mead"),
-    PaperTask("drift", 1, 10, "small", "spsa"),
+    PaperTask("loops", 1, band="small", methods=(("nelder-mead", 25), ("l-bfgs-b", 4))),
+    PaperTask("drift", 1, 10, "small", (("spsa", 10),)),
 ]
 
 
@@ -81,14 +85,14 @@ def test_importing_the_library_does_not_import_the_cloud() -> None:
 
 def test_what_is_written_is_json_and_markdown(tmp_path: Path) -> None:
     rows = run_paper_task(TASKS[0])
-    report("paper", paper_tables(rows), rows, tmp_path)
+    report("paper", "The experiment", paper_tables(rows), rows, tmp_path)
     written = json.loads((tmp_path / "paper.json").read_text())
     assert (written["rows"][0]["policy"], written["is_whole"]) == ("sbq", True)
     assert "| policy |" in (tmp_path / "paper.md").read_text()
 
 
 def test_files_of_a_study_that_was_stopped_say_so(tmp_path: Path) -> None:
-    report("paper", [], [], tmp_path, is_whole=False)
+    report("paper", "The experiment", [], [], tmp_path, is_whole=False)
     assert not json.loads((tmp_path / "paper.json").read_text())["is_whole"]
     for name in ("paper.md", "paper.html"):
         assert "Stopped early" in (tmp_path / name).read_text()
@@ -127,3 +131,53 @@ def test_figures_are_drawn_of_what_there_is(tmp_path: Path) -> None:
     written = paper_figures(rows, tmp_path)
     assert [path.name for path in written] == ["background.png", "background.svg"]
     assert all(path.stat().st_size > 1000 for path in written)
+
+
+def test_a_finite_difference_is_a_job_a_point_for_those_who_do_not_know_it_in_advance() -> None:
+    steps = (TraceStep(3, 0.5), TraceStep(2, 0.25, think_seconds=1.0))
+    found = one_at_a_time(LoopTrace("a", "l-bfgs-b", 0, 2, 1.0, steps)).steps
+    assert [step.evaluations for step in found] == [1] * 5
+    assert [step.gap for step in found] == [None, None, 0.5, None, 0.25]
+    assert [step.think_seconds for step in found] == [None, 0.0, 0.0, 1.0, 0.0]
+
+
+def test_all_optimizers_are_judged_by_the_same_best_energy_and_ours_sends_gradients_whole() -> None:
+    rows = run_paper_task(TASKS[1])
+    of_method = grouped(rows, "method")
+    assert list(of_method) == ["nelder-mead", "l-bfgs-b", WHOLE]
+    jobs = {row["policy"]: row["steps"] for row in of_method["l-bfgs-b"]}
+    assert jobs["efaas"] == jobs["oracle"] == 4
+    assert jobs["exclusive"] > 4 * 4
+    assert {row["steps"] for row in of_method[WHOLE]} == {4}
+    titles = [table.title for table in paper_tables(rows)]
+    assert titles[-1] == "Loops that converged, by band"
+
+
+def test_figures_of_loops_show_cycles_and_who_converged(tmp_path: Path) -> None:
+    rows = run_paper_task(TASKS[1])
+    rows[0]["converged"] = 100.0
+    names = [path.stem for path in paper_figures(rows, tmp_path)]
+    assert names == ["cycles", "cycles", "convergence", "convergence"]
+
+
+def test_a_study_goes_seed_by_seed_and_every_band_has_all_of_them() -> None:
+    tasks = paper_tasks(30, quick=False)
+    assert [task.seed for task in tasks] == sorted(task.seed for task in tasks)
+    for band in BANDS:
+        assert len({task.seed for task in tasks if task.band == band and task.methods}) == 30
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_progress_tells_how_far_it_is_and_the_time_that_is_left() -> None:
+    stream = Terminal()
+    progress = Progress(4, stream=stream)
+    progress.done("one")
+    assert "1/4" in stream.getvalue()
+    assert "s left one" in stream.getvalue()
+    silent = io.StringIO()
+    Progress(4, stream=silent).done("one")
+    assert silent.getvalue() == ""

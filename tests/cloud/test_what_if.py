@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -95,16 +96,34 @@ def test_evaluations_without_an_optimizer_are_steps_of_their_loop() -> None:
     assert [step.evaluations for step in loop.steps] == [1, 1, 1]
 
 
-def test_what_if_says_what_it_expected() -> None:
-    trace = observed_run()
-    with pytest.raises(InputError, match="policies are among sbq"):
-        what_if(trace, ["ours"])
-    with pytest.raises(InputError, match="seeds is a whole number"):
-        what_if(trace, seeds=0)
-    with pytest.raises(InputError, match="evaluation_seconds"):
-        what_if(trace, evaluation_seconds=0.0)
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ({"policies": ["ours"]}, "policies are among sbq"),
+        ({"policies": "sbq"}, "policies is a list of names"),
+        ({"policies": 5}, "policies is a list of names"),
+        ({"policies": [["sbq"]]}, "policies are among sbq"),
+        ({"policies": []}, "at least one"),
+        ({"seeds": 0}, "seeds is a whole number"),
+        ({"seeds": "3"}, "seeds is a whole number"),
+        ({"seeds": True}, "seeds is a whole number"),
+        ({"evaluation_seconds": 0.0}, "evaluation_seconds is a finite number"),
+        ({"evaluation_seconds": "1"}, "evaluation_seconds is a finite number"),
+        ({"evaluation_seconds": float("nan")}, "evaluation_seconds is a finite number"),
+        ({"evaluation_seconds": float("inf")}, "evaluation_seconds is a finite number"),
+        ({"scenario": "cloud.toml"}, "scenario is an efaas.cloud.scenario.Scenario"),
+    ],
+)
+def test_what_if_says_what_it_expected(arguments: dict[str, Any], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        what_if(observed_run(), **arguments)
+
+
+def test_what_if_needs_a_trace_with_a_loop() -> None:
     with pytest.raises(InputError, match="no evaluation of a loop"):
         what_if(Trace())
+    with pytest.raises(InputError, match="load_trace"):
+        what_if("run.jsonl")  # type: ignore[arg-type]
 
 
 def test_a_file_that_holds_no_trace_is_refused_by_name(tmp_path: Path) -> None:
