@@ -154,6 +154,7 @@ def test_all_optimizers_are_judged_by_the_same_best_energy_and_ours_sends_gradie
 
 
 def test_figures_of_loops_show_cycles_and_who_converged(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
     rows = run_paper_task(TASKS[1])
     rows[0]["converged"] = 100.0
     names = [path.stem for path in paper_figures(rows, tmp_path)]
