@@ -136,7 +136,7 @@ class TestDemoAndReport:
         Trace().save(tmp_path / "run.jsonl")
         assert main(["report", str(tmp_path / "run.jsonl"), "--html", "page.txt"]) == 2
         assert main(["report", str(tmp_path / "run.jsonl"), "--chrome", "page.txt"]) == 2
-        assert "ends in .html" in capsys.readouterr().err
+        assert "saved as .html, got 'page.txt'" in capsys.readouterr().err
 
 
 class TestDoctor:

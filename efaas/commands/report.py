@@ -8,8 +8,6 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from efaas.errors import InputError
-
 __all__ = ["add_arguments", "run"]
 
 
@@ -25,18 +23,15 @@ def run(given: argparse.Namespace) -> int:
     """Print tables, or write files."""
     from efaas.observe import load_trace
     from efaas.observe.page import page
+    from efaas.observe.saving import target
     from efaas.observe.summary import tables
 
     trace = load_trace(given.trace)
     if given.html is not None:
-        if given.html.suffix != ".html":
-            raise InputError(f"--html takes a name that ends in .html, got {str(given.html)!r}")
-        given.html.write_text(page(trace), encoding="utf-8")
+        target(given.html, "a report", ".html").write_text(page(trace), encoding="utf-8")
         print(f"wrote {given.html}")
     if given.chrome is not None:
-        if given.chrome.suffix != ".json":
-            raise InputError(f"--chrome takes a name that ends in .json, got {str(given.chrome)!r}")
-        trace.save(given.chrome)
+        trace.save(target(given.chrome, "a trace for Perfetto", ".json"))
         print(f"wrote {given.chrome}")
     if given.html is None and given.chrome is None:
         print("\n\n".join([repr(trace)[1:-1], *map(str, tables(trace))]))

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from efaas.errors import InputError
+from efaas.observe.saving import target
 from efaas.observe.spent import spent_table
 from efaas.observe.summary import tables
 
@@ -133,20 +133,18 @@ class SessionReport:
             path: A file whose name ends in ``.html``.
 
         Raises:
-            InputError: Another ending, or nothing was recorded.
+            InputError: Another ending, a folder that is not there, or nothing was recorded.
         """
         from efaas.observe.page import page
 
-        path = Path(path)
-        if path.suffix != ".html":
-            raise InputError(f"a report is saved as .html, got {path.name!r}")
+        file = target(path, "a report", ".html")
         if self.trace is None:
             raise InputError("this report holds sums only: there is nothing to draw")
         more = [("spent", table.title, table.html()) for table in self._spent()]
         played = self.what_if()
         if played is not None:
             more.append(("elsewhere", _ELSEWHERE, played._repr_html_()))
-        path.write_text(page(self.trace, self.totals(), more), encoding="utf-8")
+        file.write_text(page(self.trace, self.totals(), more), encoding="utf-8")
 
     def what_if(self) -> Alternatives | None:
         """What its loops would have waited for, and cost, in other modes; print it for a table.

@@ -79,7 +79,8 @@ class Table:
         ]
         if len(self.rows) > _MOST_LINES:
             lines.append(f"and {len(self.rows) - _MOST_LINES:,} more, which a saved page has")
-        return "\n".join([f"{self.title}:", *[f"  {line}" for line in lines]])
+        note = [self.note] if self.note else []
+        return "\n".join([f"{self.title}:", *[f"  {line}" for line in [*lines, *note]]])
 
     def html(self) -> str:
         """The table for a page or a notebook; numbers carry their value for sorting."""
@@ -102,6 +103,12 @@ class Table:
             f"<table class='efaas'><caption>{escape(self.title)}</caption>"
             f"<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>{note}"
         )
+
+
+_BUSIER = (
+    "QDC of more than 100%: jobs ran side by side, or the device goes by a clock of its own, as "
+    "that of a service on this computer."
+)
 
 
 def tables(trace: Trace) -> list[Table]:
@@ -293,6 +300,7 @@ def _devices(trace: Trace) -> Table:
             Column("queued s", ".3g", "Median time in the queue."),
         ),
         tuple(rows),
+        _BUSIER if any(isinstance(qdc, float) and qdc > 1.0 for *_, qdc, _, _ in rows) else "",
     )
 
 

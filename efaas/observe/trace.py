@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from efaas.errors import InputError
 from efaas.model.job import CPU
 from efaas.model.trace import (
     Fate,
@@ -19,6 +17,7 @@ from efaas.model.trace import (
     TracedRound,
     TracedStep,
 )
+from efaas.observe.saving import target
 from efaas.observe.tape import Seen
 
 if TYPE_CHECKING:
@@ -108,22 +107,17 @@ class Trace:
                 ``.json`` for Chrome's trace format, which Perfetto opens.
 
         Raises:
-            InputError: Another ending.
+            InputError: Another ending, or a folder that is not there.
         """
-        path = Path(path)
-        if path.suffix == ".jsonl":
+        file = target(path, "a trace", ".jsonl", ".json")
+        if file.suffix == ".jsonl":
             from efaas.observe.trace_file import write_trace
 
-            write_trace(path, self)
-        elif path.suffix == ".json":
+            write_trace(file, self)
+        else:
             from efaas.observe.chrome import write_chrome
 
-            write_chrome(path, self)
-        else:
-            raise InputError(
-                f"a trace is saved as .json (for Perfetto) or .jsonl (JSON lines, to be loaded "
-                f"again), got {path.name!r}"
-            )
+            write_chrome(file, self)
 
     def to_pandas(self) -> pd.DataFrame:
         """The attempts as a table of pandas, a row each.

@@ -64,6 +64,7 @@ class FakeBackend:
         *,
         num_qubits: int = 5,
         value: Callable[[NDArray[np.float64], int], float] = _noisy_sum,
+        std_error: float = 1.0,
         manual: bool = False,
         error: Callable[[Evaluation], Exception | None] | None = None,
         round_error: Callable[[Sequence[Evaluation]], Exception | None] | None = None,
@@ -80,6 +81,7 @@ class FakeBackend:
             num_qubits: Its width.
             value: The estimate of every observable, from the angles of one point and its seed; for
                 exact values the seed is 0.
+            std_error: The standard error that it tells of each value that shots were asked for.
             manual: Whether ``execute`` waits for ``release``.
             error: The error of one evaluation, or None where it succeeds.
             round_error: An error that ends a whole round, or None.
@@ -101,6 +103,7 @@ class FakeBackend:
         self.cache = WarmCache()
         self.rounds: list[int] = []
         self._value = value
+        self._std_error = std_error
         self._error = error
         self._round_error = round_error
         self._turns = threading.Semaphore(0) if manual else None
@@ -214,7 +217,7 @@ class FakeBackend:
         evs = evs.reshape(len(points), observables)
         for point, wanted in enumerate(evaluation.wanted or ()):
             evs[point, [i for i in range(observables) if i not in wanted]] = np.nan
-        stds = np.full_like(evs, 0.0 if is_exact else 1.0)
+        stds = np.full_like(evs, 0.0 if is_exact else self._std_error)
         return Estimates(evs, np.where(np.isnan(evs), np.nan, stds))
 
     def _samples(self, evaluation: Evaluation) -> Samples:

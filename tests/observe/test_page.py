@@ -135,6 +135,8 @@ def test_a_session_that_did_nothing_has_a_page(tmp_path: Path) -> None:
 def test_another_ending_is_refused(report: SessionReport, tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"report\.pdf"):
         report.save(tmp_path / "report.pdf")
+    with pytest.raises(InputError, match="make its folder first"):
+        report.save(tmp_path / "reports" / "report.html")
 
 
 def test_ticks_are_round_and_within_the_scale() -> None:
