@@ -71,6 +71,11 @@ class TestAsCommitted:
         assert outputs(notebook, "error") == []
         assert [o for o in outputs(notebook, "stream") if o.name == "stderr"] == []
 
+    def test_its_words_need_no_typesetting(self, path: Path) -> None:
+        """Formulas are drawn by what a page would load from a network."""
+        cells = [cell.source for cell in committed(path).cells if cell.cell_type == "markdown"]
+        assert [text for text in cells if "$" in text] == []
+
     def test_it_has_a_picture(self, path: Path) -> None:
         assert pictures(committed(path)) >= 1
 

@@ -32,7 +32,8 @@ def executed(path: Path) -> Any:
     with TemporaryDirectory() as sockets:  # files, since ports may be taken by somebody else
         kernel = KernelManager(transport="ipc", ip=str(Path(sockets) / "kernel"))
         try:
-            NotebookClient(notebook, timeout=SECONDS, resources=where, km=kernel).execute()
+            settings = {"timeout": SECONDS, "coalesce_streams": True, "resources": where}
+            NotebookClient(notebook, km=kernel, **settings).execute()
         finally:
             kernel.shutdown_kernel(now=True)
     return notebook
