@@ -27,7 +27,7 @@ def build() -> ModuleType:
     return module
 
 
-@pytest.mark.timeout(600)  # some 15 s of a core, if nobody else wants it
+@pytest.mark.timeout(1800)  # some 15 s of a core, if nobody else wants it
 def test_the_site_is_built_and_nothing_is_wrong_with_it(tmp_path: Path) -> None:
     ran = subprocess.run([sys.executable, BUILD, tmp_path / "site"], capture_output=True, text=True)
     assert (ran.returncode, ran.stderr.strip()) == (0, "")

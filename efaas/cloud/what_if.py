@@ -32,7 +32,7 @@ _ASKED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class WhatIf:
     """The answer; ``print`` it for a table.
 
@@ -52,7 +52,7 @@ class WhatIf:
             table, notes=(f"{'; '.join(known)}.", *table.notes) if known else table.notes
         )
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:  # a prompt shows the table
         return self.table.text()
 
     def _repr_html_(self) -> str:

@@ -66,7 +66,8 @@ def test_guesses_that_were_used_are_hits_and_no_evaluation_is_lost() -> None:
     assert hits == sum(step.how == "guess" for step in session.trace.steps) > 0
     by_policy = {row["policy"]: row for row in answer.rows}
     assert by_policy["efaas"]["loop_seconds"] < by_policy["session"]["loop_seconds"]
-    assert "whole loop s" in str(answer)
+    assert "whole loop s" in str(answer) == repr(answer)
+    assert "session: a provider's session; efaas: this library." in str(answer)
     assert answer._repr_html_().startswith("<div")
 
 
