@@ -27,6 +27,7 @@ ANSATZ = efficient_su2(2, reps=1)
 METHODS = ("COBYLA", "Nelder-Mead", "BFGS")
 DURABILITIES: tuple[Any, ...] = ("normal", "off", "normal", "full", "normal", "off")
 EVALUATIONS = 25
+MOST_DEATHS = 20  # of one run
 
 
 def vqe(ledger: Path, journal: Any, method: str, *, on_device: Any = None) -> str:
@@ -64,15 +65,17 @@ def main(directory: Path, kills: int, seed: int) -> dict[str, Any]:
         journal = efaas.Journal(
             directory / f"{lives}.efaas", DURABILITIES[lives % len(DURABILITIES)]
         )
-        result = None
+        result, deaths = None, 0
         while result is None:
-            is_last = killed >= kills
+            # However slow the machine has become meanwhile, each run comes to its end.
+            is_last = killed >= kills or deaths >= MOST_DEATHS
+            stretched = 1.2 * seconds[method] * 1.1**deaths
             result = lived(
                 partial(vqe, ledger, journal, method),
-                60.0 if is_last else chance.uniform(0, 1.2 * seconds[method]),
+                600.0 if is_last else chance.uniform(0, stretched),
             )
             if result is None:
-                killed += 1
+                killed, deaths = killed + 1, deaths + 1
                 progress[f"{method} {len(DurableBackend(ledger).jobs())}"] += 1
         wrong += result != expected[method]
         billed.update(Counter(DurableBackend(ledger).billed()).values())

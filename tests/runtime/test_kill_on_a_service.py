@@ -86,9 +86,9 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
         expected: dict[str, str] = {}
         seconds: dict[str, float] = {}
         for kind in KINDS:
-            alone = host.live(kind, None, 120.0)
+            alone = host.live(kind, None, 600.0)
             begun = time.perf_counter()
-            journalled = host.live(kind, tmp_path / f"{kind}.efaas", 120.0)
+            journalled = host.live(kind, tmp_path / f"{kind}.efaas", 600.0)
             assert alone is not None
             assert journalled is not None
             expected[kind] = alone["bits"]
@@ -105,7 +105,7 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
                 is_last = killed >= kills or deaths >= MOST_DEATHS
                 stretched = 1.1 * seconds[kind] * 1.2**deaths
                 result = host.live(
-                    kind, journal, 120.0 if is_last else chance.uniform(0, stretched)
+                    kind, journal, 600.0 if is_last else chance.uniform(0, stretched)
                 )
                 if result is None:
                     killed, deaths = killed + 1, deaths + 1
