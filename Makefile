@@ -37,7 +37,8 @@ check: $(VENV)/.installed-dev
 docs: $(VENV)/.installed-dev
 	$(BIN)/python docs/build.py build/docs
 
-# Wheel and sdist in fresh environments, on every Python that is found; some minutes each.
+# Wheel and sdist in fresh environments, on every Python that is found: installed, used and tested, with
+# every extra and without. An hour of two free cores.
 package: $(VENV)/.installed-dev
 	$(BIN)/python tests/packaging/clean_install.py
 
