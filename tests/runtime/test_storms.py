@@ -24,10 +24,13 @@ from tests.runtime.storms import Storm
 HANGS_SECONDS = 900.0  # however busy the machine is, a life is a matter of seconds
 MOST_LIVES = 3  # in a storm, before it is calm
 RETRIES = RetryPolicy(attempts=10, first_seconds=0.1)
+CALM = TimeLimits(answer=120.0, connection=600.0)  # a busy machine may take long to answer
 LIMITS = TimeLimits(answer=0.5, submission=0.5, connection=30.0, run=60.0, outage=90.0)
 
 
-def lived(clock: ServiceClock, kind: str, journal: Path, cache: WarmCache) -> str | None:
+def lived(
+    clock: ServiceClock, kind: str, journal: Path, cache: WarmCache, limits: TimeLimits = CALM
+) -> str | None:
     """The bits of a run's result; None if it stopped with an error of ours: any other is a defect.
 
     The error is let go of, since it refers to what was on its way.
@@ -39,7 +42,7 @@ def lived(clock: ServiceClock, kind: str, journal: Path, cache: WarmCache) -> st
             str(journal),
             clock=clock,
             retries=RETRIES,
-            time_limits=LIMITS,
+            time_limits=limits,
             cache=cache,
         )
     except EfaasError:
@@ -83,7 +86,7 @@ def test_a_loop_in_a_storm_ends_right_or_can_be_resumed_and_leaves_nothing_behin
             result: str | None = None
             for life in range(MOST_LIVES):
                 storm = Storm(service, "ibm_manila", MOST_LIVES * loop + life)
-                result = lived(storm.clock(), kind, journal, cache)
+                result = lived(storm.clock(), kind, journal, cache, LIMITS)
                 storm.end()
                 came_of["struck"] += storm.struck
                 came_of.update(storm.happened)
