@@ -68,7 +68,7 @@ class Circuit(Protocol):
         """Entangling gates."""
         ...
 
-    def state(self, theta: NDArray[np.float64]) -> NDArray[np.complex128]:
+    def state(self, theta: NDArray[np.float64]) -> NDArray[Any]:
         """The state after it, shape ``(2 ** num_qubits,)``, qubit 0 the least significant."""
         ...
 
@@ -105,12 +105,13 @@ class Ansatz:
         """Entangling gates."""
         return self.reps * len(self._pairs)
 
-    def state(self, theta: NDArray[np.float64]) -> NDArray[np.complex128]:
+    def state(self, theta: NDArray[np.float64]) -> NDArray[Any]:
         """The state after it, shape ``(2 ** num_qubits,)``, qubit 0 the least significant."""
         n = self.num_qubits
         half = 0.5 * theta.reshape(self.reps + 1, self._rotations, n)
         cos, sin = np.cos(half[:, 0]), np.sin(half[:, 0])
-        turns = np.empty((self.reps + 1, n, 2, 2), dtype=np.complex128)
+        kind = np.float64 if self._rotations == 1 else np.complex128
+        turns = np.empty((self.reps + 1, n, 2, 2), dtype=kind)
         turns[:, :, 0, 0] = turns[:, :, 1, 1] = cos
         turns[:, :, 1, 0], turns[:, :, 0, 1] = sin, -sin
         if self._rotations == 2:
@@ -118,14 +119,14 @@ class Ansatz:
             turns[:, :, 0] *= phases.conj()[..., None]
             turns[:, :, 1] *= phases[..., None]
         low = n // 2
-        state = np.zeros((2 ** (n - low), 2**low), dtype=np.complex128)
+        state: NDArray[Any] = np.zeros((2 ** (n - low), 2**low), dtype=kind)
         state[0, 0] = 1.0
         sources, signs = self._entangler
         for layer in range(self.reps + 1):
             state = _product(turns[layer, low:]) @ state @ _product(turns[layer, :low]).T
             if layer < self.reps:
                 state = (signs * state.reshape(-1)[sources]).reshape(state.shape)
-        flat: NDArray[np.complex128] = state.reshape(-1)
+        flat: NDArray[Any] = state.reshape(-1)
         return flat
 
     @property
@@ -153,14 +154,13 @@ class Ansatz:
         return sources, signs
 
 
-def _product(turns: NDArray[np.complex128]) -> NDArray[np.complex128]:
+def _product(turns: NDArray[Any]) -> NDArray[Any]:
     """The Kronecker product of one-qubit gates, the first on the least significant qubit."""
-    product = turns[0]
+    product: NDArray[Any] = turns[0]
     for turn in turns[1:]:
         size = 2 * product.shape[0]
         product = (turn[:, None, :, None] * product[None, :, None, :]).reshape(size, size)
-    found: NDArray[np.complex128] = product
-    return found
+    return product
 
 
 @dataclass(frozen=True)
@@ -185,9 +185,10 @@ class Energy:
     square_sum: float
     terms: Mapping[str, float]
 
-    def of(self, state: NDArray[np.complex128]) -> float:
+    def of(self, state: NDArray[Any]) -> float:
         """Its expectation."""
-        value = float(self.diagonal @ (state.real**2 + state.imag**2))
+        is_real = not np.iscomplexobj(state)
+        value = float(self.diagonal @ (state**2 if is_real else state.real**2 + state.imag**2))
         if self.field:
             for qubit in range(self.num_qubits):
                 pairs = state.reshape(-1, 2, 2**qubit)

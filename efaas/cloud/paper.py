@@ -71,8 +71,8 @@ METHODS_OF: Mapping[str, Mapping[str, int]] = MappingProxyType(
             "powell": 1000,
             "l-bfgs-b": 150,
         },
-        "medium": {"spsa": 300, "rotosolve": 300, "nelder-mead": 150, "powell": 150},
-        "large": {"spsa": 300, "rotosolve": 300, "nelder-mead": 150, "powell": 150},
+        "medium": {"spsa": 300, "rotosolve": 300, "nelder-mead": 100, "powell": 100},
+        "large": {"spsa": 300, "rotosolve": 300, "nelder-mead": 100, "powell": 100},
     }
 )
 """Optimizers of real loops by band, with most steps of each; L-BFGS-B's are gradients.
