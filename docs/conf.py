@@ -30,8 +30,6 @@ highlight_language = "none"  # a block without a language is what a command prin
 myst_heading_anchors = 4
 myst_enable_extensions = ["deflist"]
 nb_execution_mode = "off"  # the notebooks are stored with what they show
-# The tables of results are written by a command, whose sections start below the page's title.
-suppress_warnings = ["myst.header"]
 
 # The reference is the docstrings, in the order of the source.
 autosummary_generate = False

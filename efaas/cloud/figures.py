@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,13 +80,19 @@ def _bars(plt: Any, rows: Sequence[Row], key: str, label: str, stem: Path) -> li
         for method, found in grouped(rows, "method").items()
         if (means := _means(found, "policy", key))
     }
+    values = [value for means in of_method.values() for value in means.values()]
+    decades = [
+        10.0 ** math.floor(math.log10(min(values))),
+        10.0 ** math.ceil(math.log10(max(values))),
+    ]
     figure, axes = _panels(plt, len(of_method))
     for axis, (method, means) in zip(axes, of_method.items(), strict=True):
         names = list(means)[::-1]
         inks = [_INK.get(name, _OTHERS) for name in names]
         axis.barh(names, [means[name] for name in names], color=inks)
         axis.set_xscale("log")
-        axis.set_title(method)
+        axis.set_xlim(*decades)
+        axis.set_title(method, fontsize="medium")
         axis.set_xlabel(label)
     return _saved(plt, figure, stem)
 
