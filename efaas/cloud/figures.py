@@ -81,17 +81,15 @@ def _bars(plt: Any, rows: Sequence[Row], key: str, label: str, stem: Path) -> li
         if (means := _means(found, "policy", key))
     }
     values = [value for means in of_method.values() for value in means.values()]
-    decades = [
-        10.0 ** math.floor(math.log10(min(values))),
-        10.0 ** math.ceil(math.log10(max(values))),
-    ]
+    first = math.floor(math.log10(min(values)))
+    last = max(math.ceil(math.log10(max(values))), first + 1)
     figure, axes = _panels(plt, len(of_method))
     for axis, (method, means) in zip(axes, of_method.items(), strict=True):
         names = list(means)[::-1]
         inks = [_INK.get(name, _OTHERS) for name in names]
         axis.barh(names, [means[name] for name in names], color=inks)
         axis.set_xscale("log")
-        axis.set_xlim(*decades)
+        axis.set_xlim(10.0**first, 10.0**last)
         axis.set_title(method, fontsize="medium")
         axis.set_xlabel(label)
     return _saved(plt, figure, stem)
