@@ -53,7 +53,9 @@ def report(
     made_by = {"command": command, "version": __version__, "is_whole": is_whole}
     write_json(out / f"{name}.json", made_by | {"rows": rows})
     stopped = "" if is_whole else f" {_STOPPED}"
-    lines = [f"# {title}", "", f"`{command}`, efaas {__version__}.{stopped}", ""]
+    seeds = sorted({row["seed"] for row in rows})
+    of_seeds = f", seeds {seeds[0]} to {seeds[-1]}" if seeds else ""
+    lines = [f"# {title}", "", f"`{command}`, efaas {__version__}{of_seeds}.{stopped}", ""]
     lines += [table.markdown() + "\n" for table in tables]
     (out / f"{name}.md").write_text("\n".join(lines), encoding="utf-8")
     drawn: list[Path] = []
@@ -63,7 +65,9 @@ def report(
         except MissingPackageError as error:
             print(f"no figures: {error}")
     drawings = [path for path in drawn if path.suffix == ".svg"]
-    page = study_page(title, f"{command}, efaas {__version__}.{stopped}", tables, drawings)
+    page = study_page(
+        title, f"{command}, efaas {__version__}{of_seeds}.{stopped}", tables, drawings
+    )
     (out / f"{name}.html").write_text(page, encoding="utf-8")
     files = [f"{name}.json", f"{name}.md", f"{name}.html", *(path.name for path in drawn)]
     print(f"written to {out}: {', '.join(files)}")

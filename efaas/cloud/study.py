@@ -29,6 +29,8 @@ def run_all(
 ) -> tuple[list[Row], bool]:
     """The rows of all tasks, in the tasks' order, whichever was done first; whether all are done.
 
+    Their numbers are as they will be written, so that what is made of a file is what was printed.
+
     Ctrl-C ends it early, when the tasks that run have ended: then these are the rows of those that
     were finished before.
 
@@ -47,8 +49,8 @@ def run_all(
         pass
     finally:
         progress.close()
-    rows = [row for index in sorted(done) for row in done[index]]
-    return rows, len(done) == len(tasks)
+    found: list[Row] = [rounded(row) for index in sorted(done) for row in done[index]]
+    return found, len(done) == len(tasks)
 
 
 def _each(

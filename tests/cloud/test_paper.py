@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import scipy.optimize
@@ -116,6 +116,16 @@ def test_ctrl_c_leaves_what_was_finished() -> None:
 def test_rows_come_in_the_order_of_the_tasks_whichever_process_was_first() -> None:
     found = run_all(doubled, [3, 1, 2], processes=2)
     assert found == ([{"task": 6}, {"task": 2}, {"task": 4}], True)
+
+
+def thirds(task: int) -> list[dict[str, Any]]:
+    return [{"third": task / 3, "of": (task,), "none": None}]
+
+
+def test_rows_are_as_they_will_be_written() -> None:
+    rows, _ = run_all(thirds, [1], processes=1)
+    assert rows == json.loads(json.dumps(rows))
+    assert rows[0]["third"] == 0.333333333
 
 
 def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
