@@ -47,13 +47,23 @@ class Command:
 
 def add_study_arguments(parser: argparse.ArgumentParser) -> None:
     """``--seeds``, ``--quick``, ``--out`` and ``--processes``."""
-    parser.add_argument("--seeds", type=_count, help="how many")
+    parser.add_argument(
+        "--seeds",
+        type=_count,
+        metavar="N",
+        help="how many, from 0 on: by default 30 for paper, 5 for contention, what the scenario "
+        "says or 3 for the others; 1 or 2 with --quick",
+    )
     parser.add_argument("--quick", action="store_true", help="a short version, under 20 seconds")
     parser.add_argument(
         "--out", type=_folder, metavar="DIR", help="where to write JSON, Markdown, HTML and figures"
     )
     parser.add_argument(
-        "--processes", type=_count, default=0, help="side by side; one per core by default"
+        "--processes",
+        type=_count,
+        default=0,
+        metavar="N",
+        help="side by side; one per core by default",
     )
 
 
