@@ -376,13 +376,15 @@ def test_the_predicted_time_follows_the_measured_one() -> None:
     backend = AerBackend("fake_manila")
     experiment = Experiment.estimate(_chain(4), ["ZZZZ"])
     before = backend.profile(experiment).seconds
+    measured = []
     for seed in range(40):
-        backend.execute([_evaluation(experiment, 100, seed)])
-    outcome = backend.execute([_evaluation(experiment, 100)])[0]
-    assert isinstance(outcome, Outcome)
+        [outcome] = backend.execute([_evaluation(experiment, 100, seed)])
+        assert isinstance(outcome, Outcome)
+        measured.append(outcome.usage.qpu_seconds)
     after = backend.profile(experiment).seconds
     assert before > 0
-    assert 0.05 < after / outcome.usage.qpu_seconds < 20
+    # A busy machine takes any time for one of them.
+    assert min(measured) / 2 < after < 2 * max(measured)
 
 
 def test_an_observable_on_idle_qubits_reads_their_ground_state() -> None:
