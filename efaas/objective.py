@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -237,7 +237,8 @@ class Objective(Confined):
                 f"expected one point of shape ({self.num_parameters},), got shape "
                 f"{shape}; for several points use submit_many"
             )
-        return self._experiment.check_values(theta if shape else np.atleast_1d(theta))
+        is_number = not shape and not isinstance(theta, Mapping)
+        return self._experiment.check_values(np.atleast_1d(theta) if is_number else theta)
 
     def _shift_rule(self) -> ShiftRule:
         from efaas.backends.parameter_shift import shift_rule

@@ -79,6 +79,11 @@ CASES: dict[str, tuple[Callable[[efaas.EFSession], Any], type[Exception], str]] 
         errors.ParameterError,
         "one point per row",
     ),
+    "parameters by name": (
+        lambda s: s.objective(ANSATZ, "ZZ")(dict.fromkeys(ANSATZ.parameters, 0.0)),
+        errors.ParameterError,
+        r"in that order, as in .*circuit\.parameters",
+    ),
     "an observable of the wrong width": (
         lambda s: s.objective(ANSATZ, "ZZZ"),
         errors.ObservableError,

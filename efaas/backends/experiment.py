@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
@@ -169,6 +170,11 @@ class Experiment:
         Raises:
             ParameterError: They are no real numbers, not finite, or of the wrong length.
         """
+        if isinstance(values, Mapping):
+            raise ParameterError(
+                f"{self._expectation()}, got a {type(values).__name__}; give the values in that "
+                "order, as in [values[p] for p in circuit.parameters]"
+            )
         try:
             array = np.asarray(values)
         except ValueError as error:

@@ -92,5 +92,5 @@ def explained(error: ValueError, method: Any, known: Sequence[str]) -> Optimizer
     close = [names[name] for name in difflib.get_close_matches(method.lower(), names)]
     hint = f"did you mean {' or '.join(map(repr, close))}? " if close else ""
     return OptimizerError(
-        f"there is no method {method!r}: {hint}Expected one of {', '.join(known)}"
+        f"there is no method {method!r}: {hint}expected one of {', '.join(known)}"
     )
