@@ -30,6 +30,9 @@ class _Options:
     __slots__ = ()
     _names: tuple[str, ...] = ()
 
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        self.update(**settings)
+
     def update(self, **settings: Any) -> None:
         """Set several.
 
@@ -68,9 +71,6 @@ class EstimatorOptions(_Options):
     __slots__ = ("_precision",)
     _names = ("default_precision", "default_shots")
 
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.update(**settings)
-
     @property
     def default_precision(self) -> float:
         """Standard error to aim at where neither pub nor ``run`` names one; 0 is exact."""
@@ -95,9 +95,6 @@ class SamplerOptions(_Options):
 
     __slots__ = ("_shots",)
     _names = ("default_shots",)
-
-    def __init__(self, settings: Mapping[str, Any]) -> None:
-        self.update(**settings)
 
     @property
     def default_shots(self) -> int:
