@@ -6,7 +6,7 @@ import math
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Protocol
 
 from efaas.cloud.background import background_jobs
@@ -147,7 +147,7 @@ class Twin:
         self.kernel = Kernel()
         self.policy = policy
         self.seed = seed
-        names = scenario.device_names
+        names = self._names = scenario.device_names
         self.devices = {name: Device(name, scenario, seed) for name in names}
         self.outcome = Outcome(policy.name, seed, len(names))
         self._scheduler = Scheduler(
@@ -197,20 +197,20 @@ class Twin:
     def open_loop(self, port: LoopPort) -> None:
         """Choose its device, if it is to stay on one."""
         if self.policy.traits.pins:
-            places = self.scenario.device_names
-            self._handle(LoopOpened(port.id, places, tuple(map(self._profile, places))))
+            profiles = tuple(map(self._profile, self._names))
+            self._handle(LoopOpened(port.id, self._names, profiles))
 
     def close_loop(self, port: LoopPort) -> None:
         """It submits nothing more."""
         self._open_loops -= 1
         self._handle(LoopClosed(port.id))
-        for place in self.scenario.device_names:
+        for place in self._names:
             self._handle(Woken(place))
 
     def places_of(self, port: LoopPort) -> tuple[str, ...]:
         """Where its jobs may run."""
         pin = self._pins.get(port.id)
-        return self.scenario.device_names if pin is None else (pin,)
+        return self._names if pin is None else (pin,)
 
     def enqueue(self, twin_job: TwinJob) -> None:
         """It has come to the scheduler."""
@@ -381,7 +381,7 @@ class Twin:
             self.kernel.at(coming.arrives_at, partial(self._background_comes, coming))
 
     def _background_comes(self, coming: BackgroundJob) -> None:
-        names = self.scenario.device_names
+        names = self._names
         chosen: tuple[str, ...] = (names[coming.device],)
         if self.policy.traits.places_background:
             stride = max(len(names) // _OFFERED, 1)
@@ -457,8 +457,8 @@ class LoopPort:
     def service_seconds(self, step: int) -> float:
         """Service of the step's job: the same under every policy, guessed or not."""
         devices = self.twin.scenario.devices
-        draw = random_stream(self.twin.seed, self.id, "service", step)
-        return devices.evaluation_seconds + devices.jitter_seconds * draw.uniform(-1.0, 1.0)
+        drawn = _service_drawn(self.twin.seed, self.id, step)
+        return devices.evaluation_seconds + devices.jitter_seconds * drawn
 
     def submit(
         self,
@@ -529,3 +529,9 @@ class LoopPort:
             self._is_closed = True
             self.outcome.ended_at = self.now
             self.twin.close_loop(self)
+
+
+@lru_cache(maxsize=1 << 16)  # every policy asks for the same
+def _service_drawn(seed: int, loop: str, step: int) -> float:
+    """Where a step's service is in its spread, from -1 to 1."""
+    return random_stream(seed, loop, "service", step).uniform(-1.0, 1.0)

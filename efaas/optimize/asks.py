@@ -141,8 +141,8 @@ class Oracle(Protocol):
                 last answerers have no path.
 
         Returns:
-            At most one path per answerer, in their order; each begins with the step that is
-            pending. Empty where the oracle cannot say.
+            A path for each of the first answerers, in their order; each begins with the step
+            that is pending. Empty where the oracle cannot say.
         """
         ...
 

@@ -28,19 +28,18 @@ _PATIENCE_SECONDS = 25.0
 class CountedOracle:
     """The cheapest copy of the optimizer; what a path counts for depends on the record's length.
 
-    A replay and a mirror tell the same path, so which one is at work may depend on the machine.
+    All copies tell the same path, so which one is at work may depend on the machine.
     """
 
-    def __init__(self, start: Start, timer: WorkClock, *, may_mirror: bool = True) -> None:
+    def __init__(self, start: Start, timer: WorkClock) -> None:
         """Nothing runs yet.
 
         Args:
             start: Runs the optimizer.
             timer: Counts its work.
-            may_mirror: Whether paths may be told in another process, which hears the stories'
-                answers there; where they are needed here, the optimizer is resumed or replayed.
         """
-        self._oracle: Oracle = oracle_for(start) if may_mirror else ResumedOracle(start)
+        resumed = ResumedOracle(start)
+        self._oracle: Oracle = resumed if resumed.is_resumed else oracle_for(start)
         self._timer = timer
         self._answers = 0
 

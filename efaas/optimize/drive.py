@@ -57,11 +57,7 @@ def drive(
     oracle: Oracle | None = None
     predictor = None
     if start is not None and speculation.mode != "off":
-        # Whoever chooses among next steps by the pending value must know the stories' values.
-        may_mirror = not source.prepares
-        oracle = (
-            CountedOracle(start, counted, may_mirror=may_mirror) if counted else oracle_for(start)
-        )
+        oracle = CountedOracle(start, counted) if counted else oracle_for(start)
         radius = speculation.radius if speculation.mode == "tolerant" else 0.0
         predictor = Predictor(
             oracle,

@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 from collections.abc import Iterable, Sequence
+from itertools import count, takewhile
 from typing import TYPE_CHECKING, Any
 
 from efaas.optimize.asks import Ask
@@ -127,7 +128,7 @@ class MirrorOracle:
                         told[index] = steps
                     case _:
                         self._hear(message)
-            found = [_steps(told[index]) for index in sorted(told)]
+            found = [_steps(told[index]) for index in takewhile(told.__contains__, count())]
             found = [path for path in found if path]
         except Exception as error:
             self._break(f"the mirror ended or cannot take the answerers: {error!r}")

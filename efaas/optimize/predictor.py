@@ -33,7 +33,7 @@ from efaas.policies.tolerance import Substitution
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.optimize.asks import Answerer, Ask, AskKey, Oracle, Step
+    from efaas.optimize.asks import Ask, AskKey, Oracle, Step
     from efaas.optimize.surrogate import GaussianProcess
     from efaas.optimize.work_clock import Timer
 
@@ -414,12 +414,12 @@ class _Explorer:
             return []
         left = self._deadline - began
         depth = self._depth if depth is None else min(depth, self._depth)
-        answerers: Sequence[Answerer] = scenarios
-        if self.stories is not None:
-            answerers = [_Noting(scenario) for scenario in scenarios]
-        paths = self._oracle.paths(answerers, depth + 1, seconds=left)
-        if self.stories is not None:
-            self.stories += _stories(answerers, paths)
+        if self.stories is None:
+            paths = self._oracle.paths(scenarios, depth + 1, seconds=left)
+        else:
+            noting = [_Noting(scenario) for scenario in scenarios]
+            paths = self._oracle.paths(noting, depth + 1, seconds=left)
+            self.stories += _stories(noting, paths)
         self.count += len(paths)
         self.seconds += self._timer() - began
         return [path for path in paths if path and _keys(path[0]) == self._pending]
@@ -440,11 +440,15 @@ class _Noting:
 
 
 def _stories(
-    answerers: Sequence[Answerer], paths: Sequence[Sequence[Step]]
+    answerers: Sequence[_Noting], paths: Sequence[Sequence[Step]]
 ) -> list[tuple[float, Step]]:
     """The pending value of each path, and the step after it; nothing where that is not known."""
-    firsts = [it.first for it in answerers if isinstance(it, _Noting) and it.first is not None]
-    if len(firsts) != len(paths):  # told in another process, or ended early
+    told = list(zip(answerers, paths, strict=False))
+    if all(it.first is None for it in answerers):  # in another process: tell them once more
+        for answerer, path in told:
+            answerer(path[0][0])
+    firsts = [it.first for it in answerers if it.first is not None]
+    if len(firsts) != len(paths):  # some ended early
         return []
     return [(first, path[1]) for first, path in zip(firsts, paths, strict=True) if len(path) > 1]
 
