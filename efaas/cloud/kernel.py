@@ -7,13 +7,14 @@ import math
 import random
 from collections.abc import Callable
 
-from efaas.clock import VirtualClock
-
 __all__ = ["Kernel", "random_stream"]
 
 
 class Kernel:
     """Instants and what to do at them; of equal instants, whatever was asked for first.
+
+    Attributes:
+        now: The present instant, in virtual seconds since the beginning.
 
     Example:
         >>> kernel = Kernel()
@@ -25,14 +26,9 @@ class Kernel:
     """
 
     def __init__(self) -> None:
-        self._clock = VirtualClock()
+        self.now = 0.0
         self._coming: list[tuple[float, int, Callable[[], None]]] = []
         self._asked = 0
-
-    @property
-    def now(self) -> float:
-        """The present instant, in virtual seconds since the beginning."""
-        return self._clock.now()
 
     def at(self, instant: float, what: Callable[[], None]) -> None:
         """Do it at that instant, or now if that is over; never, if it is infinite."""
@@ -54,10 +50,9 @@ class Kernel:
         coming = self._coming
         while coming and while_():
             if coming[0][0] > until:
-                self._clock.advance(until - self.now)
+                self.now = until
                 return
-            instant, _, what = heapq.heappop(coming)
-            self._clock.advance(instant - self.now)
+            self.now, _, what = heapq.heappop(coming)
             what()
 
 

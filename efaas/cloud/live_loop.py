@@ -378,8 +378,10 @@ class _Baton:
     """Hands control to a thread and back: one of the two runs at any time."""
 
     def __init__(self) -> None:
-        self._mine = threading.Semaphore(0)  # the optimizer may run
-        self._theirs = threading.Semaphore(0)  # the engine may run
+        self._mine = threading.Lock()  # free: the optimizer may run
+        self._mine.acquire()
+        self._theirs = threading.Lock()  # free: the engine may run
+        self._theirs.acquire()
         self._error: BaseException | None = None
         self._is_stopping = False
         self._thread: threading.Thread | None = None
