@@ -443,9 +443,8 @@ def _stories(
     answerers: Sequence[_Noting], paths: Sequence[Sequence[Step]]
 ) -> list[tuple[float, Step]]:
     """The pending value of each path, and the step after it; nothing where that is not known."""
-    told = list(zip(answerers, paths, strict=False))
     if all(it.first is None for it in answerers):  # in another process: tell them once more
-        for answerer, path in told:
+        for answerer, path in zip(answerers, paths, strict=False):
             answerer(path[0][0])
     firsts = [it.first for it in answerers if it.first is not None]
     if len(firsts) != len(paths):  # some ended early

@@ -37,6 +37,7 @@ from efaas.optimize.asks import Ask, Asked, Step
 from efaas.optimize.mirror_host import can_mirror, stop_mirror_host
 from efaas.optimize.oracle import AdaptiveOracle, oracle_for
 from efaas.optimize.path_cost import PathCost
+from efaas.optimize.predictor import Predictor
 from efaas.optimize.replay import ReplayOracle
 
 
@@ -89,6 +90,27 @@ def either(kind: str, start: Any) -> Any:
 
 
 both = pytest.mark.parametrize("kind", ["replay", "mirror"])
+
+
+@needs_fork
+def test_next_steps_are_told_apart_by_the_value_wherever_their_stories_were_told() -> None:
+    start = minimization("COBYLA")
+    predictors = {kind: Predictor(either(kind, start), branches=3) for kind in ("replay", "mirror")}
+    chosen: dict[str, list[Any]] = {kind: [] for kind in predictors}
+
+    def before(step: Step) -> None:
+        for kind, predictor in predictors.items():
+            found = predictor.candidates(step, known={}, depth=2, limit=3, seconds=AMPLE)
+            following = [predictor.given(value) for value in (0.1, 1.0, 3.0)]
+            chosen[kind].append((found, following))
+
+    def record(ask: Ask, answer: Any) -> None:
+        for predictor in predictors.values():
+            predictor.observe(ask, answer)
+
+    start(RealRun(ROUGH, before=before, record=record))
+    assert chosen["mirror"] == chosen["replay"]
+    assert any(given for _, following in chosen["mirror"] for given in following)
 
 
 @both
