@@ -222,6 +222,16 @@ class TestModes:
         with pytest.raises(UnknownBackendError, match="ibm_manila"):
             RuntimeBackend("ibm_manilla")
 
+    def test_more_shots_than_the_device_takes_are_refused_before_anything_is_sent(
+        self, service: RuntimeService, make: Make
+    ) -> None:
+        with efaas.EFSession(make(), seed=7) as session:
+            energy = session.objective(ansatz(), {"ZZ": 1.0}, shots=100_001)
+            with pytest.raises(JobFailedError, match="at most 100000 shots"):
+                energy(START)
+        assert service.jobs == ()
+        assert service.sessions == ()
+
     def test_options_that_the_vendor_does_not_know_are_refused_at_the_door(self) -> None:
         with pytest.raises(InputError, match="resilience_levels"):
             RuntimeBackend("fake_manila", options={"resilience_levels": 1})

@@ -23,7 +23,7 @@ from efaas.backends.runtime.modes import checked_mode, default_mode
 from efaas.backends.runtime.packing import Limits
 from efaas.backends.runtime.patience import Patience
 from efaas.backends.runtime.pause import pause_on
-from efaas.backends.runtime.planning import FormKey, Planner
+from efaas.backends.runtime.planning import FormKey, Planner, most_shots
 from efaas.backends.runtime.primitives import checked_options
 from efaas.backends.runtime.provider_session import ProviderSessions
 from efaas.backends.runtime.retry import RetryPolicy
@@ -216,6 +216,7 @@ class RuntimeBackend:
             cache=self.cache,
             options=self._options,
             limits=self._limits,
+            most_shots=None if found.is_local else most_shots(found.device),
             cost=self._cost,
             settings=(optimization_level, seed_transpiler, use_fractional_gates),
             is_local=found.is_local,

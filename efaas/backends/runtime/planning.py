@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -13,6 +13,7 @@ from efaas.backends.runtime.forms import Form
 from efaas.backends.runtime.packing import Limits, Load, PlannedJob, Request, packed
 from efaas.backends.runtime.reading import JobReading
 from efaas.errors import ResourceLimitError, ShotsError
+from efaas.model.quantities import is_count
 
 if TYPE_CHECKING:
     from efaas.backends.experiment import Experiment
@@ -23,10 +24,19 @@ if TYPE_CHECKING:
     from efaas.backends.runtime.round import Round
     from efaas.backends.warm_cache import WarmCache
 
-__all__ = ["FormKey", "Planner"]
+__all__ = ["FormKey", "Planner", "most_shots"]
 
 _TYPICAL_SHOTS = 4096
 _FIRST_LOCAL_SECONDS = 0.2
+
+
+def most_shots(device: Any) -> int | None:
+    """Of one circuit, as the vendor's device says; None where it does not."""
+    try:
+        most = device.configuration().max_shots
+    except AttributeError:
+        return None
+    return int(most) if is_count(most) else None
 
 
 class FormKey(NamedTuple):
@@ -48,6 +58,7 @@ class Planner:
         cache: WarmCache,
         options: Options,
         limits: Limits,
+        most_shots: int | None,
         cost: CostModel,
         settings: Hashable,
         is_local: bool,
@@ -61,6 +72,7 @@ class Planner:
             cache: Where compiled forms are kept.
             options: Of the primitives.
             limits: What a job may hold.
+            most_shots: That a circuit may have; None where nobody says.
             cost: Predicts QPU time.
             settings: Of the compiler; a part of the forms' keys.
             is_local: Whether the client simulates the device itself.
@@ -71,6 +83,7 @@ class Planner:
         self._cache = cache
         self._options = options
         self._limits = limits
+        self._most_shots = most_shots
         self._cost = cost
         self._settings = settings
         self._is_local = is_local
@@ -177,6 +190,11 @@ class Planner:
             raise ShotsError(
                 f"{self._name} takes {what} from shots, and exact ones were asked for: give a "
                 "number of shots, as in session.objective(circuit, observable, shots=4096)"
+            )
+        if self._most_shots is not None and evaluation.shots > self._most_shots:
+            raise ShotsError(
+                f"{self._name} takes at most {self._most_shots} shots of a circuit, and "
+                f"{evaluation.shots} were asked for: ask for fewer, and average several evaluations"
             )
         return self.form(evaluation.experiment, in_force)[0]
 
