@@ -27,7 +27,6 @@ from efaas.journal.settings import as_journal
 from efaas.loops import Loops
 from efaas.model.confined import Confined
 from efaas.model.quantities import is_count, is_number
-from efaas.notebook import is_notebook
 from efaas.objective import Objective
 from efaas.observe import Recorder, Sight
 from efaas.policies.fair_settings import FairSettings
@@ -590,8 +589,8 @@ class EFSession(Confined):
     def watch(self, every_seconds: float = 1.0) -> View:
         """What goes on now: loops, devices, queues and tenants' shares.
 
-        In a notebook it is shown at once and kept fresh until the session is closed; elsewhere,
-        ``print`` it each time that you want to know.
+        In a notebook, as a cell's last line, it is kept fresh until the session is closed;
+        elsewhere, ``print`` it each time that you want to know.
 
         Args:
             every_seconds: How often a notebook shows it anew; more than 0.
@@ -599,15 +598,13 @@ class EFSession(Confined):
         Raises:
             InputError: ``every_seconds`` is out of its range.
         """
-        from efaas.observe.view import View, live
+        from efaas.observe.view import View
 
         if not (is_number(every_seconds) and 0 < every_seconds < float("inf")):
             raise InputError(f"every_seconds is a number above 0, got {every_seconds!r}")
         session = weakref.ref(self)
-        view = View(self._scheduler._present(self._sight), partial(_is_over, session))
-        if is_notebook():
-            live(view, every_seconds)
-        return view
+        read = self._scheduler._present(self._sight)
+        return View(read, partial(_is_over, session), every_seconds)
 
     @property
     def spend(self) -> Spend | None:

@@ -157,18 +157,26 @@ def present_tables(
 class View:
     """Tables of what goes on; ``print`` it, or look at it in a notebook, to see the present state.
 
-    In a notebook it refreshes itself until its session is closed, or ``stop`` is called.
+    In a notebook, as a cell's last line or given to ``display``, it refreshes itself until its
+    session is closed, or ``stop`` is called.
     """
 
-    def __init__(self, read: Callable[[], list[Table]], is_over: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        read: Callable[[], list[Table]],
+        is_over: Callable[[], bool],
+        every_seconds: float = 1.0,
+    ) -> None:
         """Show nothing yet.
 
         Args:
             read: Gives the tables as they are now.
             is_over: Whether there will be no more to see.
+            every_seconds: How often a notebook shows them anew.
         """
         self._read = read
         self._is_over = is_over
+        self._every_seconds = every_seconds
         self._stopped = threading.Event()
 
     def tables(self) -> list[Table]:
@@ -179,15 +187,14 @@ class View:
         """Refresh no more."""
         self._stopped.set()
 
-    def refresh(self, handle: Any, every_seconds: float) -> threading.Thread:
+    def refresh(self, handle: Any) -> threading.Thread:
         """Begin to show the present state anew, on a thread of its own.
 
         Args:
-            handle: Its ``update`` shows an object; as IPython's display handles.
-            every_seconds: How often.
+            handle: Its ``update`` shows what a notebook takes; as IPython's display handles.
         """
         thread = threading.Thread(
-            target=self._refresh, args=(handle, every_seconds), name="efaas-watch", daemon=True
+            target=self._refresh, args=(handle,), name="efaas-watch", daemon=True
         )
         thread.start()
         return thread
@@ -201,15 +208,16 @@ class View:
     def _repr_html_(self) -> str:
         return "".join(table.html() for table in self.tables()) or "<p>nothing yet</p>"
 
-    def _refresh(self, handle: Any, every_seconds: float) -> None:
+    def _ipython_display_(self) -> None:
+        """Show it in the notebook that this runs in, and keep it fresh."""
+        display: Any = importlib.import_module("IPython.display")
+        self.refresh(display.display(self._present(), raw=True, display_id=True))
+
+    def _present(self) -> dict[str, str]:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
+
+    def _refresh(self, handle: Any) -> None:
         is_last = False
         while not is_last:
-            is_last = self._stopped.wait(every_seconds) or self._is_over()
-            handle.update(self)
-
-
-def live(view: View, every_seconds: float) -> None:
-    """Show a view in the notebook that this runs in, and keep it fresh."""
-    display: Any = importlib.import_module("IPython.display")
-    handle = display.display(view, display_id=True)
-    view.refresh(handle, every_seconds)
+            is_last = self._stopped.wait(self._every_seconds) or self._is_over()
+            handle.update(self._present(), raw=True)

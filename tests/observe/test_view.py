@@ -76,13 +76,13 @@ def test_a_live_view_ends_with_its_session() -> None:
     shown = threading.Semaphore(0)
 
     class Handle:
-        def update(self, view: Any) -> None:
-            str(view)
+        def update(self, shown_now: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            assert "lab" in shown_now["text/html"]
             shown.release()
 
     session = efaas.EFSession(FakeBackend("lab"), seed=1)
-    view = session.watch()
-    thread = view.refresh(Handle(), 0.001)
+    thread = session.watch(0.001).refresh(Handle())
     assert shown.acquire(timeout=30)
     session.close()
     thread.join(30)
@@ -91,19 +91,48 @@ def test_a_live_view_ends_with_its_session() -> None:
 
 def test_a_live_view_can_be_stopped_and_does_not_keep_its_session() -> None:
     class Handle:
-        def update(self, view: Any) -> None:
+        def update(self, shown: dict[str, str], *, raw: bool) -> None:
             pass
 
     session = efaas.EFSession(FakeBackend("lab"), seed=1)
-    stopped = session.watch().refresh(Handle(), 0.001)
-    forever = session.watch()
-    thread = forever.refresh(Handle(), 1e6)
+    stopped = session.watch(0.001).refresh(Handle())
+    forever = session.watch(1e6)
+    thread = forever.refresh(Handle())
     forever.stop()
     thread.join(30)
     del session, forever
     stopped.join(30)
     assert not stopped.is_alive()
     assert not thread.is_alive()
+
+
+_CELLS = (
+    """
+import time
+from qiskit.circuit.library import efficient_su2
+import efaas
+from efaas.testing import FakeBackend
+session = efaas.EFSession(FakeBackend("lab"), seed=1)
+session.watch(0.01)
+""",
+    """
+energy = session.objective(efficient_su2(2, reps=1), "ZZ")
+energy([0.1] * 8)
+time.sleep(0.5)
+session.close()
+""",
+)
+
+
+def test_a_notebook_shows_it_once_and_keeps_it_fresh() -> None:
+    nbformat = pytest.importorskip("nbformat").v4
+    nbclient = pytest.importorskip("nbclient")
+    pytest.importorskip("ipykernel")
+    notebook = nbformat.new_notebook(cells=[*map(nbformat.new_code_cell, _CELLS)])
+    nbclient.NotebookClient(notebook, timeout=120).execute()
+    [shown] = notebook.cells[0].outputs
+    assert "Devices and queues" in shown["data"]["text/html"]
+    assert "Loops of this session" in shown["data"]["text/html"], "the loop came later"
 
 
 @pytest.mark.parametrize("every", [0, -1, float("inf"), "often"])
