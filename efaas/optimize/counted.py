@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from efaas.optimize.oracle import oracle_for
-from efaas.optimize.resumed import ResumedOracle
 
 if TYPE_CHECKING:
-    from efaas.optimize.asks import Answerer, Ask, Oracle, Start, Step
+    from efaas.optimize.asks import Answerer, Ask, Start, Step
     from efaas.optimize.work_clock import WorkClock
 
 __all__ = ["CountedOracle"]
@@ -38,8 +37,7 @@ class CountedOracle:
             start: Runs the optimizer.
             timer: Counts its work.
         """
-        resumed = ResumedOracle(start)
-        self._oracle: Oracle = resumed if resumed.is_resumed else oracle_for(start)
+        self._oracle = oracle_for(start)
         self._timer = timer
         self._answers = 0
 

@@ -1,4 +1,4 @@
-"""The oracle to use: it replays as long as that is cheap, and then has a mirror."""
+"""The oracle to use: it goes on from a stage, or replays as long as that is cheap, or mirrors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 from efaas.optimize.mirror import MirrorOracle
 from efaas.optimize.mirror_host import can_mirror
 from efaas.optimize.replay import ReplayOracle
+from efaas.optimize.resumed import ResumedOracle
+from efaas.optimize.stages import first_stage
 
 if TYPE_CHECKING:
-    from efaas.optimize.asks import Answerer, Ask, Start, Step
+    from efaas.optimize.asks import Answerer, Ask, Oracle, Start, Step
 
 __all__ = ["AdaptiveOracle", "oracle_for"]
 
@@ -21,14 +23,19 @@ _MOST_MIRRORS = 2
 """How often a mirror is begun: one that ended once may have been killed by accident."""
 
 
-def oracle_for(start: Start) -> AdaptiveOracle:
+def oracle_for(start: Start) -> Oracle:
     """A copy of the optimizer at the least cost.
 
     Args:
         start: Runs the optimizer. If it holds functions of the user's, they are called in this
             process only.
     """
-    return AdaptiveOracle(start)
+    adaptive = AdaptiveOracle(start)
+    try:
+        stage = first_stage(start)
+        return adaptive if stage is None else ResumedOracle(stage, adaptive)
+    except Exception:  # what is wrong with what it was given, the run itself will say
+        return adaptive
 
 
 class AdaptiveOracle:

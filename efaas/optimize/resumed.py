@@ -7,38 +7,38 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from efaas.optimize.asks import Ask, EndOfPath
-from efaas.optimize.replay import ReplayOracle
+from efaas.optimize.path_cost import PathCost
 from efaas.optimize.silence import silence
-from efaas.optimize.stages import first_stage
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from efaas.optimize.asks import Answerer, AskKey, Start, Step
+    from efaas.optimize.asks import Answerer, AskKey, Oracle, Step
     from efaas.optimize.stages import Stage
-    from efaas.optimize.work_clock import Timer
 
 __all__ = ["ResumedOracle"]
 
+_UNMEASURED_SECONDS = 1e-4
+"""What a path takes at least: a step of the optimizer, and a story."""
+
 
 class ResumedOracle:
-    """Goes on from the optimizer's latest stage, where its method is known in stages.
+    """Goes on from the optimizer's latest stage: a path costs the same however long the run is.
 
-    The paths are those of ``ReplayOracle``, which it falls back to: for other methods, and once a
-    copy has asked for another point than the optimizer.
+    The paths are those of a replay, which it falls back to once a copy has asked for another point
+    than the optimizer.
     """
 
-    def __init__(self, start: Start, *, timer: Timer = time.perf_counter) -> None:
+    def __init__(self, stage: Stage, replay: Oracle) -> None:
         """Nothing runs yet.
 
         Args:
-            start: Runs the optimizer.
-            timer: Measures what replays take.
+            stage: Where the optimizer begins.
+            replay: Runs it from its beginning.
         """
-        self._replay = ReplayOracle(start, timer=timer)
-        self._timer = timer
-        stage = first_stage(start)
-        self._copy = None if stage is None else _Copy(stage)
+        self._replay = replay
+        self._copy: _Copy | None = _Copy(stage)
+        self._cost = PathCost(_UNMEASURED_SECONDS)
 
     @property
     def broken(self) -> str:
@@ -63,14 +63,17 @@ class ResumedOracle:
         if self._copy is None or self.broken:
             return self._replay.paths(answerers, depth, seconds=seconds)
         found: list[list[Step]] = []
-        give_up_at = self._timer() + seconds
+        now = time.perf_counter()
+        until = now + seconds
         with silence():
             for answerer in answerers if depth >= 1 else ():
+                if not self._cost.fits(until - now):
+                    break
                 path = self._copy.path(answerer, depth)
                 if path:
                     found.append(path)
-                if self._timer() > give_up_at:
-                    break
+                began, now = now, time.perf_counter()
+                self._cost.measured(now - began)
         return found
 
     def close(self) -> None:

@@ -44,7 +44,9 @@ class Stage(Protocol):
 
 def first_stage(start: Start) -> Stage | None:
     """Where a run begins; None for a run that is not known in stages."""
-    if not isinstance(start, MinimizeStart) or not start.is_data or start.args:
+    if not isinstance(start, MinimizeStart) or not start.is_data:
+        return None
+    if not isinstance(start.args, tuple) or start.args:
         return None
     passed = dict(start.passed)
     method, options = passed.pop("method", None), silent(passed.pop("options", None) or {})

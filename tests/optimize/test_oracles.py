@@ -35,7 +35,7 @@ from starts import (
 
 from efaas.optimize.asks import Ask, Asked, Step
 from efaas.optimize.mirror_host import can_mirror, stop_mirror_host
-from efaas.optimize.oracle import AdaptiveOracle, oracle_for
+from efaas.optimize.oracle import AdaptiveOracle
 from efaas.optimize.path_cost import PathCost
 from efaas.optimize.predictor import Predictor
 from efaas.optimize.replay import ReplayOracle
@@ -328,7 +328,7 @@ def test_a_dear_optimizer_changes_over_to_a_mirror_and_back_when_that_dies() -> 
 def test_a_cheap_optimizer_never_starts_a_process() -> None:
     stop_mirror_host()
     start = minimization("Nelder-Mead")
-    oracle = oracle_for(start)
+    oracle = AdaptiveOracle(start)
     check_against_the_real_run(oracle, start, Ripples(), seed=4, depth=3, often=0.5)
     assert not oracle.is_mirroring
     oracle.close()

@@ -8,16 +8,20 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.optimize
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from starts import Always, Ripples, minimization
 
+import efaas
 from efaas.optimize.asks import Ask, Step
 from efaas.optimize.replay import ReplayOracle
 from efaas.optimize.resumed import ResumedOracle
+from efaas.optimize.stages import first_stage
 from efaas.optimize.start import MinimizeStart
 
 AMPLE = 60.0
+SPECULATION = efaas.Speculation(workers=2)
 
 
 class Alone:
@@ -48,13 +52,19 @@ class Alone:
         return float(answer)
 
 
+def resuming(start: MinimizeStart) -> ResumedOracle:
+    stage = first_stage(start)
+    assert stage is not None
+    return ResumedOracle(stage, ReplayOracle(start))
+
+
 def run(
     method: str, options: Mapping[str, Any], answer: Any, size: int, often: float, seed: int = 0
 ) -> tuple[Alone, ResumedOracle]:
     x0 = 0.4 + 0.3 * np.arange(size)
     passed = {"method": method, "options": dict(options)}
     start = MinimizeStart.prepared(MinimizeStart(x0, (), passed))
-    resumed = ResumedOracle(start)
+    resumed = resuming(start)
     alone = Alone(answer, [resumed, ReplayOracle(start)], often, seed)
     with np.errstate(all="ignore"):
         start.run(alone)  # type: ignore[arg-type]
@@ -111,7 +121,7 @@ def test_no_size_noise_or_tie_leads_a_copy_astray(
 
 
 def test_other_methods_are_replayed() -> None:
-    assert not ResumedOracle(minimization("COBYLA")).is_resumed
+    assert first_stage(minimization("COBYLA")) is None
     x0 = np.zeros(2)
     for passed in (
         {"method": "COBYLA"},
@@ -119,13 +129,46 @@ def test_other_methods_are_replayed() -> None:
         {"method": "Nelder-Mead", "options": {"return_all": True}},
         {"method": "Nelder-Mead", "tol": 0.1},
     ):
-        assert not ResumedOracle(MinimizeStart(x0, (), passed)).is_resumed
+        assert first_stage(MinimizeStart(x0, (), passed)) is None
 
 
 def test_a_copy_that_is_told_of_another_point_gives_way_to_a_replay() -> None:
     start = MinimizeStart(np.zeros(2), (), {"method": "Nelder-Mead"})
-    oracle = ResumedOracle(start)
+    oracle = resuming(start)
     oracle.record(Ask(np.ones(2)), 1.0)
     assert not oracle.is_resumed
     assert oracle.paths([Always(1.0)], 2, seconds=AMPLE) == []
     assert "not deterministic" in oracle.broken
+
+
+def far(x: Any, *args: Any) -> float:
+    return float(np.sum((np.asarray(x) - sum(map(np.sum, args))) ** 2))
+
+
+@pytest.mark.parametrize("method", ["Nelder-Mead", "Powell"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"args": np.array([1.0, 2.0])},
+        {"args": (np.array([1.0, 2.0]),)},
+        {"options": {"maxfev": "many"}},
+        {"options": {"maxiter": [1]}},
+        {"options": {"initial_simplex": "wide", "xtol": "small"}},
+        {"options": {"adaptive": np.array([1, 2])}},
+        {"options": "few"},
+        {"options": {"maxfev": np.nan}},
+    ],
+    ids=str,
+)
+@pytest.mark.filterwarnings("ignore:Unknown solver options")
+def test_what_scipy_is_given_is_taken_or_refused_as_by_scipy(
+    method: str, given: dict[str, Any]
+) -> None:
+    def told(minimize: Any, **settings: Any) -> Any:
+        try:
+            result = minimize(far, [0.3, -0.2], method=method, **given, **settings)
+        except Exception as error:
+            return type(error), str(error)
+        return result.x.tobytes(), result.nfev
+
+    assert told(efaas.minimize, speculation=SPECULATION) == told(scipy.optimize.minimize)
