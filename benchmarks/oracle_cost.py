@@ -3,7 +3,8 @@
 Run it with ``python benchmarks/oracle_cost.py [--quick]``. Each optimizer runs on a chain of
 Rosenbrock's valleys; copies of it that know 50, 250 and 1,000 evaluations are asked in turns for
 paths of four steps. ``replay`` runs the optimizer again, ``mirror`` forks it in a helper process,
-and ``adaptive`` chooses between them, which is what efaas does. Times a path are the least of
+and ``adaptive`` chooses between them, which is what efaas does where it does not know the method
+in stages. Times a path are the least of
 several, so that other work on the machine does not count; the growth exponent is the slope of
 log(seconds) over log(evaluations) between the last two counts.
 

@@ -63,8 +63,10 @@ def _each(
         return
     context = multiprocessing.get_context("spawn")
     workers = min(processes, len(tasks))
-    with ProcessPoolExecutor(workers, mp_context=context, initializer=_heed_no_interrupt) as pool:
-        index_of = {pool.submit(_worked, work, task): index for index, task in enumerate(tasks)}
+    with ProcessPoolExecutor(
+        workers, mp_context=context, initializer=_begin, initargs=(work,)
+    ) as pool:
+        index_of = {pool.submit(work, task): index for index, task in enumerate(tasks)}
         try:
             for future in as_completed(index_of):
                 yield index_of[future], future.result()
@@ -73,20 +75,15 @@ def _each(
             raise
 
 
-def _worked(work: Callable[[T], list[Row]], task: T) -> list[Row]:
-    """In a process of the pool: a task done, without looking for garbage in what was imported.
+def _begin(_work: object) -> None:
+    """In a process of the pool, when what it will do has been sent to it, and so is imported.
 
-    A simulation makes so many objects that this would take a tenth of its time.
+    Ctrl-C reaches every process; it is for the one that collects. A simulation makes so many
+    objects that looking for garbage in what was imported would take a tenth of its time.
     """
-    if not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
-    return work(task)
-
-
-def _heed_no_interrupt() -> None:
-    """Ctrl-C reaches every process; it is for the one that collects."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.collect()
+    gc.freeze()
 
 
 def rounded(value: Any) -> Any:

@@ -165,7 +165,7 @@ class View:
         self,
         read: Callable[[], list[Table]],
         is_over: Callable[[], bool],
-        every_seconds: float = 1.0,
+        every_seconds: float,
     ) -> None:
         """Show nothing yet.
 
